@@ -1,0 +1,40 @@
+"""Mixed models and additive models, derived, coded and checked.
+
+The library of the book *Shrinking and Smoothing*. Its thread: a random effect and a smooth are
+the same thing, a set of coefficients with a quadratic penalty.
+
+Examples
+--------
+>>> import mixedsmooth as ms
+>>> sleep = ms.load_sleepstudy()
+>>> len(sleep)
+180
+"""
+
+# PUB
+from mixedsmooth.datasets import (
+    Dataset,
+    Epil,
+    Gasoline,
+    SleepStudy,
+    Volvo,
+    load_epil,
+    load_gasoline,
+    load_sleepstudy,
+    load_volvo,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Dataset",
+    "Epil",
+    "Gasoline",
+    "SleepStudy",
+    "Volvo",
+    "load_epil",
+    "load_gasoline",
+    "load_sleepstudy",
+    "load_volvo",
+    "published",
+]

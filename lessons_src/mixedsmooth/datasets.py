@@ -1,0 +1,252 @@
+"""The data sets of the book, as frozen records of read-only arrays.
+
+Origin, licence and units of each file are told in ``data/README.md``.
+"""
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mixedsmooth._files import data_path
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+LabelArray = NDArray[np.str_]
+
+
+def _column(unit: str, csv_name: str | None = None) -> Any:
+    """Make a field that knows its unit, and its name in the file when that differs."""
+    return field(metadata={"unit": unit, "csv": csv_name})
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """A data set: named read-only columns of equal length.
+
+    ``len(data)`` is the number of rows, ``print(data)`` tells what the data are, and
+    ``data.to_pandas()`` makes a data frame.
+    """
+
+    file: ClassVar[str]
+    title: ClassVar[str]
+    source: ClassVar[str]
+
+    @classmethod
+    def _load(cls) -> Self:
+        with io.StringIO(data_path(cls.file).read_text(encoding="utf-8")) as text:
+            header, *rows = csv.reader(text)
+        cells = dict(zip(header, zip(*rows, strict=True), strict=True))
+        columns = {}
+        for column in fields(cls):
+            parse = _PARSERS[column.type]
+            columns[column.name] = parse(cells[column.metadata["csv"] or column.name])
+            columns[column.name].setflags(write=False)
+        return cls(**columns)
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(getattr(self, fields(self)[0].name))
+
+    def __str__(self) -> str:
+        """Tell name, rows, columns with their units, and source."""
+        width = max(len(column.name) for column in fields(self))
+        columns = "\n".join(
+            f"  {column.name:<{width}}  {column.metadata['unit']}" for column in fields(self)
+        )
+        return f"{self.title}: {len(self)} rows\n{columns}\nSource: {self.source}"
+
+    def __repr__(self) -> str:
+        """Tell class, rows and column names."""
+        names = ", ".join(column.name for column in fields(self))
+        return f"<{type(self).__name__}: {len(self)} rows of {names}>"
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the columns as a pandas data frame.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One column for each field, copied.
+
+        Raises
+        ------
+        ImportError
+            If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError:
+            raise ImportError(
+                "to_pandas() needs pandas, which is not installed: pip install pandas"
+            ) from None
+        return pd.DataFrame({c.name: getattr(self, c.name).copy() for c in fields(self)})
+
+
+_PARSERS: dict[Any, Callable[[tuple[str, ...]], NDArray[Any]]] = {
+    FloatArray: lambda cells: np.array(cells, dtype=np.float64),
+    IntArray: lambda cells: np.array(cells, dtype=np.int64),
+    LabelArray: lambda cells: np.array(cells, dtype=np.str_),
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SleepStudy(Dataset):
+    """Reaction times of 18 drivers over ten days of restricted sleep."""
+
+    file: ClassVar[str] = "sleepstudy.csv"
+    title: ClassVar[str] = "sleepstudy"
+    source: ClassVar[str] = (
+        "Belenky et al. (2003), Journal of Sleep Research 12, 1-12; by way of the R package lme4"
+    )
+
+    reaction: FloatArray = _column("mean reaction time [ms]", "Reaction")
+    days: IntArray = _column("day of the study, 0 to 9 [d]", "Days")
+    subject: LabelArray = _column("label of the driver", "Subject")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Gasoline(Dataset):
+    """Cars, income and the price of gasoline in 18 countries, 1960 to 1978."""
+
+    file: ClassVar[str] = "gasoline.csv"
+    title: ClassVar[str] = "gasoline"
+    source: ClassVar[str] = (
+        "Baltagi and Griffin (1983), European Economic Review 22, 117-137; "
+        "by way of the R package plm"
+    )
+
+    country: LabelArray = _column("label of the country")
+    year: IntArray = _column("calendar year, 1960 to 1978 [a]")
+    lgaspcar: FloatArray = _column("motor gasoline consumption per car [log]")
+    lincomep: FloatArray = _column("real income per person [log]")
+    lrpmg: FloatArray = _column("real price of motor gasoline [log]")
+    lcarpcap: FloatArray = _column("cars per person [log]")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Volvo(Dataset):
+    """Engine wear against engine size of 19 Volvo engines."""
+
+    file: ClassVar[str] = "volvo.csv"
+    title: ClassVar[str] = "volvo"
+    source: ClassVar[str] = "Wood (2006), Generalized Additive Models, section 3.2"
+
+    size: FloatArray = _column("engine capacity [l]")
+    wear: FloatArray = _column("wear index [1]")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Epil(Dataset):
+    """Seizures of 59 epileptics in four two-week periods under placebo or progabide."""
+
+    file: ClassVar[str] = "epil.csv"
+    title: ClassVar[str] = "epil"
+    source: ClassVar[str] = (
+        "Thall and Vail (1990), Biometrics 46, 657-671; by way of the R package MASS"
+    )
+
+    y: IntArray = _column("seizures in two weeks [count]")
+    trt: LabelArray = _column("treatment: placebo or progabide")
+    base: IntArray = _column("seizures in the eight weeks before treatment [count]")
+    age: IntArray = _column("age [a]")
+    v4: IntArray = _column("1 in the fourth period, otherwise 0", "V4")
+    subject: LabelArray = _column("label of the patient")
+    period: IntArray = _column("two-week period, 1 to 4")
+    lbase: FloatArray = _column("log(base), centered [log]")
+    lage: FloatArray = _column("log(age), centered [log]")
+
+
+def load_sleepstudy() -> SleepStudy:
+    """Load the sleep study: 18 drivers, ten days each, sleep cut to three hours a night.
+
+    Returns
+    -------
+    SleepStudy
+        180 rows: `reaction` [ms], `days` [d], `subject` (labels).
+
+    References
+    ----------
+    Belenky et al. (2003), Journal of Sleep Research 12, 1-12.
+
+    Examples
+    --------
+    >>> sleep = load_sleepstudy()
+    >>> print(sleep)
+    sleepstudy: 180 rows
+      reaction  mean reaction time [ms]
+      days      day of the study, 0 to 9 [d]
+      subject   label of the driver
+    Source: Belenky et al. (2003), Journal of Sleep Research 12, 1-12; by way of the R package lme4
+    """
+    return SleepStudy._load()
+
+
+def load_gasoline() -> Gasoline:
+    """Load the gasoline demand data: 18 countries of the OECD, 19 years each.
+
+    Returns
+    -------
+    Gasoline
+        342 rows: `country` (labels), `year`, and logarithms `lgaspcar`, `lincomep`, `lrpmg`,
+        `lcarpcap`.
+
+    References
+    ----------
+    Baltagi and Griffin (1983), European Economic Review 22, 117-137.
+
+    Examples
+    --------
+    >>> gasoline = load_gasoline()
+    >>> print(len(set(gasoline.country)), gasoline.year.min(), gasoline.year.max())
+    18 1960 1978
+    """
+    return Gasoline._load()
+
+
+def load_volvo() -> Volvo:
+    """Load the engine wear data: 19 Volvo engines.
+
+    Returns
+    -------
+    Volvo
+        19 rows: `size` [l] and `wear` [1].
+
+    References
+    ----------
+    Wood (2006), Generalized Additive Models, section 3.2.
+
+    Examples
+    --------
+    >>> print(load_volvo().wear.max())
+    4.8
+    """
+    return Volvo._load()
+
+
+def load_epil() -> Epil:
+    """Load the epilepsy trial: seizure counts of 59 patients in four periods.
+
+    Returns
+    -------
+    Epil
+        236 rows: `y` (counts), `trt`, `base`, `age`, `v4`, `subject`, `period`, `lbase`, `lage`.
+
+    References
+    ----------
+    Thall and Vail (1990), Biometrics 46, 657-671.
+
+    Examples
+    --------
+    >>> epil = load_epil()
+    >>> int(epil.y.sum())
+    1948
+    """
+    return Epil._load()

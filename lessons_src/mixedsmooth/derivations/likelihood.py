@@ -1,0 +1,672 @@
+"""Maximum likelihood for the random-intercept model, two ways (chapters 2 and 3).
+
+The model is y = X beta + Z b + e with b ~ N(0, tau^2 I) and e ~ N(0, sigma^2 I), so that
+
+    y ~ N(X beta, V),    V = tau^2 Z Z' + sigma^2 I = sigma^2 (Z Lambda Lambda' Z' + I)
+
+with Lambda = theta I and theta = tau / sigma. Everything here is dense and meant to be read: V is
+n x n. The parameters of the likelihood functions are (log tau, log sigma).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize
+from scipy.stats import multivariate_normal
+
+from mixedsmooth._checks import as_labels, as_matrix, as_vector, full_rank, positive
+
+FloatArray = NDArray[np.float64]
+NegLogLik = Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], float]
+
+MAX_DENSE_ROWS = 5_000  # an n x n matrix of float64 has then 200 MB
+
+
+def grouping_columns(group: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
+    """Z of a random intercept: one indicator column for each level of the grouping factor.
+
+    Parameters
+    ----------
+    group : array_like, shape (n,)
+        Label of the group of each row.
+
+    Returns
+    -------
+    Z : ndarray, shape (n, q)
+        ``Z[i, j]`` is 1 if row i belongs to level j, and 0 otherwise.
+    levels : ndarray, shape (q,)
+        The labels of the columns, sorted.
+
+    Raises
+    ------
+    ValueError
+        If a label is missing, or all rows belong to one group: then nothing tells the random
+        intercept from the fixed one.
+
+    References
+    ----------
+    Clark (2016), section Model Formulation.
+
+    Examples
+    --------
+    >>> Z, levels = grouping_columns(["A", "A", "B", "B", "C", "C"])
+    >>> print(Z)
+    [[1. 0. 0.]
+     [1. 0. 0.]
+     [0. 1. 0.]
+     [0. 1. 0.]
+     [0. 0. 1.]
+     [0. 0. 1.]]
+    """
+    levels, level_of_row = np.unique(as_labels("group", group), return_inverse=True)
+    if len(levels) < 2:
+        raise ValueError(
+            f"group has one level only ({levels[0]!s}): a random effect needs at least two groups; "
+            "check the labels or fit a model without it"
+        )
+    return np.eye(len(levels))[level_of_row], levels
+
+
+def slope_columns(group: ArrayLike, x: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
+    """Z of a random slope: the indicator columns, multiplied by the covariate.
+
+    Parameters
+    ----------
+    group : array_like, shape (n,)
+        Label of the group of each row.
+    x : array_like, shape (n,)
+        The covariate whose slope differs between groups.
+
+    Returns
+    -------
+    Z : ndarray, shape (n, q)
+        ``Z[i, j]`` is ``x[i]`` if row i belongs to level j, and 0 otherwise.
+    levels : ndarray, shape (q,)
+        The labels of the columns, sorted.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a value is missing or infinite, or there is one group only.
+
+    References
+    ----------
+    Bates et al. (2015), section 2.3.
+
+    Examples
+    --------
+    >>> print(slope_columns(["A", "A", "B"], [0, 1, 5])[0])
+    [[0. 0.]
+     [1. 0.]
+     [0. 5.]]
+    """
+    indicator, levels = grouping_columns(group)
+    x = as_vector("x", x, n=len(indicator))
+    return indicator * x[:, None], levels
+
+
+def intercept_slope_columns(group: ArrayLike, x: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
+    """Z of a random intercept and slope, the two columns of a level beside each other.
+
+    Parameters
+    ----------
+    group : array_like, shape (n,)
+        Label of the group of each row.
+    x : array_like, shape (n,)
+        The covariate whose slope differs between groups.
+
+    Returns
+    -------
+    Z : ndarray, shape (n, 2 q)
+        Columns 2j and 2j + 1 are the intercept and the slope of level j, so that Z is block
+        diagonal when the rows are sorted by group.
+    levels : ndarray, shape (q,)
+        The labels of the levels, sorted.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ, a value is missing or infinite, or there is one group only.
+
+    References
+    ----------
+    Dirmeier (2019): the matrix called U there.
+
+    Examples
+    --------
+    >>> print(intercept_slope_columns(["A", "A", "B"], [0, 1, 5])[0])
+    [[1. 0. 0. 0.]
+     [1. 1. 0. 0.]
+     [0. 0. 1. 5.]]
+    """
+    intercepts, levels = grouping_columns(group)
+    slopes, _ = slope_columns(group, x)
+    return np.stack([intercepts, slopes], axis=2).reshape(len(intercepts), -1), levels
+
+
+def marginal_covariance(Z: ArrayLike, Lambda: ArrayLike, sigma: float) -> FloatArray:
+    """V, the covariance of y once the random effects are integrated out.
+
+    With b = Lambda u, u ~ N(0, sigma^2 I):  V = sigma^2 (Z Lambda Lambda' Z' + I).
+
+    Parameters
+    ----------
+    Z : array_like, shape (n, q)
+        Design of the random effects.
+    Lambda : float or array_like, shape (q, q)
+        Relative covariance factor. A number theta stands for theta I: independent effects with
+        standard deviation tau = theta sigma.
+    sigma : float
+        Residual standard deviation, in the units of y.
+
+    Returns
+    -------
+    ndarray, shape (n, n)
+        The covariance matrix, in squared units of y.
+
+    Raises
+    ------
+    ValueError
+        If Z has more than 5,000 rows (the matrix would not fit into memory), a value is not
+        finite, theta is negative, sigma is not positive, or the shapes do not fit.
+
+    References
+    ----------
+    Wood (2006), section 6.2; Bates et al. (2015), equations 2 to 4.
+
+    Examples
+    --------
+    >>> Z, _ = grouping_columns(["A", "A", "B"])
+    >>> print(marginal_covariance(Z, 2.0, 1.0))
+    [[5. 4. 0.]
+     [4. 5. 0.]
+     [0. 0. 5.]]
+    """
+    Z = as_matrix("Z", Z)
+    n, q = Z.shape
+    if n > MAX_DENSE_ROWS:
+        raise ValueError(
+            f"Z has {n} rows, and V would be {n} x {n}; this function forms V to show it and stops "
+            f"at {MAX_DENSE_ROWS} rows"
+        )
+    sigma = positive("sigma", sigma)
+    ZLambda = Z @ relative_factor(Lambda, q)
+    # V = sigma^2 (Z Lambda Lambda' Z' + I)
+    V: FloatArray = sigma**2 * (ZLambda @ ZLambda.T + np.eye(n))
+    return V
+
+
+def relative_factor(Lambda: ArrayLike, q: int) -> FloatArray:
+    """Lambda as a q x q matrix: itself, or theta I for a number theta.
+
+    Parameters
+    ----------
+    Lambda : float or array_like, shape (q, q)
+        A relative covariance factor, or the number theta.
+    q : int
+        Number of random effects.
+
+    Returns
+    -------
+    ndarray, shape (q, q)
+        The matrix.
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite, theta is negative, or the shape is not (q, q).
+
+    Examples
+    --------
+    >>> print(relative_factor(2.0, 2))
+    [[2. 0.]
+     [0. 2.]]
+    """
+    if np.ndim(Lambda) == 0:
+        (theta,) = as_vector("Lambda", np.atleast_1d(Lambda))
+        if theta < 0:
+            raise ValueError(
+                f"Lambda is theta = tau / sigma, which is not negative; found {theta:g}"
+            )
+        return np.diag(np.full(q, theta))
+    matrix = as_matrix("Lambda", Lambda)
+    if matrix.shape != (q, q):
+        raise ValueError(
+            f"Lambda must be a number or a {q} x {q} matrix, one row for each column of Z; "
+            f"found shape {matrix.shape}"
+        )
+    return matrix
+
+
+def generalized_least_squares(y: ArrayLike, X: ArrayLike, V: ArrayLike) -> FloatArray:
+    """Best linear unbiased estimate of beta when y has covariance V.
+
+    Parameters
+    ----------
+    y : array_like, shape (n,)
+        Response.
+    X : array_like, shape (n, p)
+        Design of the fixed effects, of full column rank.
+    V : array_like, shape (n, n)
+        Covariance of y, positive definite. Its scale does not matter.
+
+    Returns
+    -------
+    ndarray, shape (p,)
+        The solution of X' V^-1 X beta = X' V^-1 y.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, X is rank deficient, or V is not positive
+        definite.
+
+    References
+    ----------
+    Searle, Casella and McCulloch (1992), equation 7.20.
+
+    Examples
+    --------
+    With weights 1 and 1/9 the mean of 1 and 11 lies at a tenth of the way:
+
+    >>> import numpy as np
+    >>> print(generalized_least_squares([1, 11], [[1], [1]], np.diag([1.0, 9.0])))
+    [2.]
+    """
+    y, X = _response_and_design(y, X)
+    L = _cholesky(V, len(y))
+    return _least_squares(_solve(L, X), _solve(L, y))
+
+
+def negloglik_transformed(theta: ArrayLike, y: ArrayLike, X: ArrayLike, Z: ArrayLike) -> float:
+    """Negative log-likelihood by transforming the rows to independence.
+
+    With V = L L', the rows of L^-1 y are independent with variance 1, and
+    -l = n/2 log(2 pi) + log|L| + ||L^-1 (y - X beta)||^2 / 2, beta by least squares of L^-1 y
+    on L^-1 X.
+
+    Parameters
+    ----------
+    theta : array_like, shape (2,)
+        (log tau, log sigma), the logarithms of the standard deviations.
+    y : array_like, shape (n,)
+        Response.
+    X : array_like, shape (n, p)
+        Design of the fixed effects.
+    Z : array_like, shape (n, q)
+        Design of the random intercepts.
+
+    Returns
+    -------
+    float
+        The negative log-likelihood, maximized over beta.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, or X is rank deficient.
+
+    References
+    ----------
+    Wood (2006), section 6.2.2; Clark (2016), function llMixed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mixedsmooth as ms
+    >>> sleep = ms.load_sleepstudy()
+    >>> X = np.column_stack([np.ones(180), sleep.days])
+    >>> Z, _ = grouping_columns(sleep.subject)
+    >>> print(round(negloglik_transformed(np.log([36.01, 30.90]), sleep.reaction, X, Z), 4))
+    897.0393
+    """
+    tau, sigma = _standard_deviations(theta)
+    y, X = _response_and_design(y, X)
+    V = marginal_covariance(as_matrix("Z", Z, n=len(y)), tau / sigma, sigma)
+    # V = L L'
+    L = _cholesky(V, len(y))
+    # y* = L^-1 y and X* = L^-1 X: independent rows with variance 1
+    y_star, X_star = _solve(L, y), _solve(L, X)
+    # beta: ordinary least squares of y* on X*, which is generalized least squares of y on X
+    residual = y_star - X_star @ _least_squares(X_star, y_star)
+    # -l = n/2 log(2 pi) + log|L| + ||y* - X* beta||^2 / 2
+    return float(
+        len(y) / 2 * np.log(2 * np.pi) + np.log(np.diag(L)).sum() + residual @ residual / 2
+    )
+
+
+def negloglik_mvn(
+    theta: ArrayLike,
+    y: ArrayLike,
+    X: ArrayLike,
+    Z: ArrayLike,
+    beta: Literal["gls", "ols"] = "gls",
+) -> float:
+    """Negative log-likelihood as one multivariate normal density: -log N(y; X beta, V).
+
+    Parameters
+    ----------
+    theta : array_like, shape (2,)
+        (log tau, log sigma), the logarithms of the standard deviations.
+    y : array_like, shape (n,)
+        Response.
+    X : array_like, shape (n, p)
+        Design of the fixed effects.
+    Z : array_like, shape (n, q)
+        Design of the random intercepts.
+    beta : {"gls", "ols"}
+        Generalized least squares, which maximizes the likelihood; or ordinary least squares, a
+        shortcut that is right in balanced designs only.
+
+    Returns
+    -------
+    float
+        The negative log-likelihood at that beta.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, X is rank deficient, or `beta` is neither "gls"
+        nor "ols".
+
+    References
+    ----------
+    Clark (2016), function llMixedMV, which takes the shortcut.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mixedsmooth as ms
+    >>> sleep = ms.load_sleepstudy()
+    >>> X = np.column_stack([np.ones(180), sleep.days])
+    >>> Z, _ = grouping_columns(sleep.subject)
+    >>> print(round(negloglik_mvn(np.log([36.01, 30.90]), sleep.reaction, X, Z), 4))
+    897.0393
+    """
+    tau, sigma = _standard_deviations(theta)
+    y, X = _response_and_design(y, X)
+    V = marginal_covariance(as_matrix("Z", Z, n=len(y)), tau / sigma, sigma)
+    if beta == "gls":
+        coefficients = generalized_least_squares(y, X, V)
+    elif beta == "ols":
+        coefficients = _least_squares(X, y)
+    else:
+        raise ValueError(f'beta must be "gls" or "ols", found {beta!r}')
+    # -l = -log N(y; X beta, V)
+    return -float(multivariate_normal(mean=X @ coefficients, cov=V).logpdf(y))
+
+
+def score(theta: ArrayLike, y: ArrayLike, X: ArrayLike, Z: ArrayLike) -> FloatArray:
+    """Gradient of `negloglik_transformed`: it is zero at the optimum.
+
+    Beta is at its best for every theta, so it contributes nothing (the envelope theorem), and for
+    each parameter d(-l) = (tr(V^-1 dV) - r' V^-1 dV V^-1 r) / 2, r = y - X beta, with
+    dV = 2 tau^2 Z Z' for log tau and dV = 2 sigma^2 I for log sigma.
+
+    Parameters
+    ----------
+    theta : array_like, shape (2,)
+        (log tau, log sigma), the logarithms of the standard deviations.
+    y : array_like, shape (n,)
+        Response.
+    X : array_like, shape (n, p)
+        Design of the fixed effects.
+    Z : array_like, shape (n, q)
+        Design of the random intercepts.
+
+    Returns
+    -------
+    ndarray, shape (2,)
+        Derivatives of the negative log-likelihood by log tau and by log sigma.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, or X is rank deficient.
+
+    References
+    ----------
+    Searle, Casella and McCulloch (1992), section 6.3.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mixedsmooth as ms
+    >>> sleep = ms.load_sleepstudy()
+    >>> X = np.column_stack([np.ones(180), sleep.days])
+    >>> Z, _ = grouping_columns(sleep.subject)
+    >>> print(score(np.log([36.02, 30.90]), sleep.reaction, X, Z).round(3))
+    [0.007 0.048]
+    """
+    tau, sigma = _standard_deviations(theta)
+    y, X = _response_and_design(y, X)
+    Z = as_matrix("Z", Z, n=len(y))
+    V = marginal_covariance(Z, tau / sigma, sigma)
+    L = _cholesky(V, len(y))
+    y_star, X_star, Z_star = _solve(L, y), _solve(L, X), _solve(L, Z)
+    r_star = y_star - X_star @ _least_squares(X_star, y_star)
+    # tr(V^-1 Z Z') = ||Z*||^2  and  r' V^-1 Z Z' V^-1 r = ||Z*' r*||^2
+    by_log_tau = tau**2 * (np.sum(Z_star**2) - np.sum((Z_star.T @ r_star) ** 2))
+    # sigma^2 I = V - tau^2 Z Z', so that both terms follow from tr(V^-1 V) = n and r' V^-1 r
+    by_log_sigma = len(y) - r_star @ r_star - by_log_tau
+    return np.array([by_log_tau, by_log_sigma])
+
+
+@dataclass(frozen=True)
+class MaximumLikelihood:
+    """Maximum likelihood fit of the random-intercept model.
+
+    Attributes
+    ----------
+    tau, sigma : float
+        Standard deviations of the random intercepts and of the residuals, in the units of y.
+    beta : ndarray, shape (p,)
+        Fixed effects.
+    cov_beta : ndarray, shape (p, p)
+        Their covariance, (X' V^-1 X)^-1.
+    negloglik : float
+        The negative log-likelihood at the optimum.
+    n : int
+        Number of rows.
+    path : ndarray, shape (m, 2)
+        (log tau, log sigma) after each step of the optimizer, the start first.
+    evaluations : int
+        How often the likelihood was computed.
+    converged : bool
+        Whether the optimizer met its tolerance.
+    on_boundary : bool
+        Whether the optimum is at tau = 0: the groups do not differ more than the residuals explain.
+    """
+
+    tau: float
+    sigma: float
+    beta: FloatArray
+    cov_beta: FloatArray
+    negloglik: float
+    n: int
+    path: FloatArray
+    evaluations: int
+    converged: bool
+    on_boundary: bool
+
+    @property
+    def theta(self) -> float:
+        """Relative standard deviation tau / sigma."""
+        return self.tau / self.sigma
+
+    @property
+    def se(self) -> FloatArray:
+        """Standard errors of beta, shape (p,)."""
+        return np.sqrt(np.diag(self.cov_beta))
+
+    @property
+    def loglik(self) -> float:
+        """Log-likelihood."""
+        return -self.negloglik
+
+    @property
+    def deviance(self) -> float:
+        """Minus twice the log-likelihood."""
+        return 2 * self.negloglik
+
+    @property
+    def parameters(self) -> int:
+        """Number of estimated parameters: p fixed effects and two standard deviations."""
+        return len(self.beta) + 2
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, deviance + 2 parameters."""
+        return self.deviance + 2 * self.parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, deviance + log(n) parameters."""
+        return self.deviance + float(np.log(self.n)) * self.parameters
+
+
+def fit_ml(
+    y: ArrayLike,
+    X: ArrayLike,
+    Z: ArrayLike,
+    negloglik: NegLogLik = negloglik_transformed,
+    start: ArrayLike | None = None,
+) -> MaximumLikelihood:
+    """Maximize the likelihood of the random-intercept model over (log tau, log sigma).
+
+    The optimizer is that of Nelder and Mead, as in the source, run until its simplex is smaller
+    than 1e-8 in every direction; the standard deviations then have at least six right digits.
+
+    Parameters
+    ----------
+    y : array_like, shape (n,)
+        Response.
+    X : array_like, shape (n, p)
+        Design of the fixed effects.
+    Z : array_like, shape (n, q)
+        Design of the random intercepts.
+    negloglik : callable
+        `negloglik_transformed`, `negloglik_mvn`, or another function of (theta, y, X, Z).
+    start : array_like, shape (2,), optional
+        Where to start, as (log tau, log sigma). Without it, the residual variance of ordinary least
+        squares is shared equally.
+
+    Returns
+    -------
+    MaximumLikelihood
+        Frozen record of the fit. A tau of zero is a result, marked by `on_boundary`.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, X is rank deficient, the columns of X explain y
+        without error, or the search is lost because `start` is too far out.
+
+    References
+    ----------
+    Wood (2006), section 6.2.2; Nelder and Mead (1965), Computer Journal 7, 308-313.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import mixedsmooth as ms
+    >>> sleep = ms.load_sleepstudy()
+    >>> X = np.column_stack([np.ones(180), sleep.days])
+    >>> Z, _ = grouping_columns(sleep.subject)
+    >>> fit = fit_ml(sleep.reaction, X, Z)
+    >>> print(f"{fit.tau:.4f} {fit.sigma:.4f} {fit.deviance:.4f}")
+    36.0121 30.8954 1794.0786
+    """
+    y, X = _response_and_design(y, X)
+    Z = as_matrix("Z", Z, n=len(y))
+    ols_residual = y - X @ _least_squares(X, y)
+    mean_square = float(ols_residual @ ols_residual) / len(y)
+    if mean_square <= (len(y) * np.finfo(float).eps) ** 2 * float(y @ y) / len(y):
+        raise ValueError(
+            f"y is explained by the {X.shape[1]} columns of X without error, so there is no "
+            "variance left to divide; use more rows or fewer columns"
+        )
+    if start is None:
+        start = np.full(2, np.log(mean_square / 2) / 2)
+    theta_0 = as_vector("start", start)
+    _standard_deviations(theta_0)
+    path = [theta_0]
+    optimum = minimize(
+        negloglik,
+        theta_0,
+        args=(y, X, Z),
+        method="Nelder-Mead",
+        callback=lambda theta: path.append(theta.copy()),
+        options={"xatol": 1e-8, "fatol": 1e-9, "maxiter": 2_000, "maxfev": 4_000},
+    )
+    tau, sigma = np.exp(optimum.x)
+    value = float(optimum.fun)
+    # The simplex cannot reach log tau = -infinity. At tau = 0 the fit is ordinary least squares.
+    at_zero = len(y) / 2 * (np.log(2 * np.pi * mean_square) + 1)
+    on_boundary = bool(at_zero <= value + 1e-9 * abs(value))
+    if on_boundary:
+        # Is it an optimum? The slope by tau^2 at tau = 0 is (||Z||^2 - ||Z'r||^2 / s^2) / 2 s^2.
+        if np.sum(Z**2) < np.sum((Z.T @ ols_residual) ** 2) / mean_square:
+            raise ValueError(
+                f"start {theta_0.tolist()} is so far out that the likelihood is flat there, and "
+                "the search ended at tau = 0, which is not the optimum; start nearer, or leave "
+                "start out"
+            )
+        tau, sigma, value = 0.0, np.sqrt(mean_square), float(at_zero)
+    V = marginal_covariance(Z, tau / sigma, sigma)
+    X_star = _solve(_cholesky(V, len(y)), X)
+    R = np.linalg.qr(X_star, mode="r")
+    return MaximumLikelihood(
+        tau=float(tau),
+        sigma=float(sigma),
+        beta=generalized_least_squares(y, X, V),
+        # (X' V^-1 X)^-1 = (R' R)^-1
+        cov_beta=scipy.linalg.cho_solve((R, False), np.eye(X.shape[1])),
+        negloglik=value,
+        n=len(y),
+        path=np.array(path),
+        evaluations=int(optimum.nfev),
+        converged=bool(optimum.success),
+        on_boundary=on_boundary,
+    )
+
+
+def _standard_deviations(theta: ArrayLike) -> tuple[float, float]:
+    log_sd = as_vector("theta", theta)
+    if log_sd.shape != (2,) or np.abs(log_sd).max() > 300:
+        raise ValueError(
+            "theta must be (log tau, log sigma), two numbers between -300 and 300; "
+            f"found {log_sd.tolist()}"
+        )
+    tau, sigma = np.exp(log_sd)
+    return float(tau), float(sigma)
+
+
+def _response_and_design(y: ArrayLike, X: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    y = as_vector("y", y)
+    X = as_matrix("X", X, n=len(y))
+    full_rank("X", X)
+    return y, X
+
+
+def _cholesky(V: ArrayLike, n: int) -> FloatArray:
+    V = as_matrix("V", V, n=n)
+    try:
+        return scipy.linalg.cholesky(V, lower=True)  # type: ignore[no-any-return]
+    except (scipy.linalg.LinAlgError, ValueError):
+        raise ValueError(
+            f"V must be a positive definite {n} x {n} matrix, and this one is not"
+        ) from None
+
+
+def _solve(L: FloatArray, B: FloatArray) -> FloatArray:
+    return scipy.linalg.solve_triangular(L, B, lower=True)  # type: ignore[no-any-return]
+
+
+def _least_squares(X: FloatArray, y: FloatArray) -> FloatArray:
+    Q, R = np.linalg.qr(X)
+    return scipy.linalg.solve_triangular(R, Q.T @ y)  # type: ignore[no-any-return]
