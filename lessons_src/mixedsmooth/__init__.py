@@ -11,7 +11,7 @@ Examples
 180
 """
 
-# PUB
+from mixedsmooth import published
 from mixedsmooth.datasets import (
     Dataset,
     Epil,

@@ -1,0 +1,1138 @@
+"""The figures of the book, for the reader's own data too.
+
+Call `style()` once, then any figure function. Each takes an optional Matplotlib ``Axes`` to draw
+on, makes a figure of the book's size when there is none, and returns the ``Axes``. No distinction
+rests on color alone: markers, line styles, hatching or labels carry it as well.
+"""
+
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+from typing import Any, Literal, NamedTuple
+
+import matplotlib.pyplot as plt
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import isotonic_regression
+
+from mixedsmooth._checks import as_labels, as_matrix, as_vector, positive
+from mixedsmooth.derivations.henderson import shrinkage_factor
+from mixedsmooth.derivations.likelihood import NegLogLik, negloglik_transformed
+
+__all__ = [
+    "between",
+    "effective_sample_size",
+    "effects",
+    "likelihood_surface",
+    "lines_by_group",
+    "matrix_picture",
+    "shrinkage",
+    "shrinkage_factor_curve",
+    "style",
+    "variance_buckets",
+    "within",
+]
+
+FloatArray = NDArray[np.float64]
+
+# Okabe and Ito's colors for all kinds of color vision: the four of them that keep a contrast of
+# 3:1 on white, and on a dark page under the filter invert(1) hue-rotate(180deg).
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+COLORS = (BLUE, VERMILION, GREEN, PURPLE)
+INK, GRAY = "#222222", "#808080"
+
+_UNIFORM = LinearSegmentedColormap.from_list("uniform", [BLUE, BLUE])
+_POSITIVE = LinearSegmentedColormap.from_list("positive", ["#9ccbe8", BLUE, "#003553"])
+_SIGNED = LinearSegmentedColormap.from_list(
+    "signed", ["#6b2f00", VERMILION, "#d9d9d9", BLUE, "#003553"]
+)
+_RING: dict[str, Any] = {"color": VERMILION, "fillstyle": "none", "markeredgewidth": 1.4}
+_CHARACTER = 0.65  # width of a character of DejaVu Sans, as a share of the font size, rounded up
+_LINE = 1.3  # height of a line of text, likewise
+
+
+def style() -> None:
+    """Set Matplotlib up for the book's figures.
+
+    Transparent backgrounds and dark ink, so that a page can show the figure on white or inverted
+    on black; text that can be read when the 6.5 by 4 inch figure is as wide as a phone; SVG output
+    in notebooks, the same bytes for the same figure at every run (no date, fixed identifiers).
+
+    Examples
+    --------
+    >>> from mixedsmooth import plots
+    >>> plots.style()
+    >>> import matplotlib.pyplot as plt
+    >>> plt.rcParams["figure.figsize"]
+    [6.5, 4.0]
+    """
+    plt.rcParams.update(
+        {
+            "text.color": INK,
+            "axes.edgecolor": INK,
+            "axes.labelcolor": INK,
+            "xtick.color": INK,
+            "ytick.color": INK,
+            "figure.figsize": (6.5, 4.0),
+            "figure.constrained_layout.use": True,
+            "figure.facecolor": "none",
+            "axes.facecolor": "none",
+            "savefig.facecolor": "none",
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.prop_cycle": cycler(color=COLORS),
+            "axes.titlelocation": "left",
+            "axes.titlesize": 12,
+            "axes.labelsize": 12,
+            "font.family": "sans-serif",
+            "font.sans-serif": ["DejaVu Sans"],
+            "font.size": 12,
+            "xtick.labelsize": 11,
+            "ytick.labelsize": 11,
+            "legend.fontsize": 11,
+            "legend.frameon": False,
+            "svg.fonttype": "path",
+            "svg.hashsalt": "mixedsmooth",
+        }
+    )
+    if _in_notebook():
+        try:
+            from matplotlib_inline.backend_inline import set_matplotlib_formats
+        except ImportError:  # a kernel with another way to show figures
+            return
+        set_matplotlib_formats("svg", metadata={"Date": None})  # type: ignore[no-untyped-call]
+
+
+def lines_by_group(
+    x: ArrayLike,
+    y: ArrayLike,
+    group: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    highlight: Sequence[Any] = (),
+    xlabel: str = "",
+    ylabel: str = "",
+) -> Axes:
+    """Draw y against x, one line for each group.
+
+    Parameters
+    ----------
+    x, y : array_like, shape (n,)
+        The observations; within a group they are joined in the order of x.
+    group : array_like, shape (n,)
+        The label of each observation's group.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    highlight : sequence of labels, optional
+        Groups to draw in color, with markers, and named at the right; the others are gray.
+    xlabel, ylabel : str, optional
+        Names of the axes, with units.
+
+    Returns
+    -------
+    Axes
+        With the gray lines first, in sorted order of the groups, then the highlighted ones, in the
+        order given.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, or `highlight` names a group that is not there.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> sleep = ms.load_sleepstudy()
+    >>> ax = plots.lines_by_group(
+    ...     sleep.days, sleep.reaction, sleep.subject, highlight=["308", "309"],
+    ...     xlabel="days of sleep restriction", ylabel="reaction time [ms]")
+    >>> len(ax.get_lines())
+    18
+    >>> plt.close()
+    """
+    x, y, group, levels, highlight = _grouped(x, y, group, highlight)
+    ax = _axes(ax)
+
+    def draw(level: Any, **look: Any) -> tuple[float, float]:
+        rows = np.flatnonzero(group == level)
+        rows = rows[np.argsort(x[rows], kind="stable")]
+        ax.plot(x[rows], y[rows], **look)
+        return float(x[rows[-1]]), float(y[rows[-1]])
+
+    for level in levels:
+        if level not in highlight:
+            draw(level, color=GRAY, linewidth=1.0)
+    looks = [look for _, look in zip(highlight, _looks(), strict=False)]
+    ends = [
+        draw(level, **look._asdict(), linewidth=2.0)
+        for level, look in zip(highlight, looks, strict=True)
+    ]
+    _label_at_right(ax, ends, [str(level) for level in highlight], [look.color for look in looks])
+    if np.all(x == np.round(x)):
+        ax.xaxis.set_major_locator(
+            MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
+        )  # years, days
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
+
+
+def between(
+    x: ArrayLike,
+    y: ArrayLike,
+    group: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    highlight: Sequence[Any] = (),
+    xlabel: str = "group mean of x",
+    ylabel: str = "group mean of y",
+) -> Axes:
+    """Draw the group means of y against those of x, with their least-squares line.
+
+    Each group counts once, whatever its size. The legend above the figure tells the slope.
+
+    Parameters
+    ----------
+    x, y : array_like, shape (n,)
+        The observations.
+    group : array_like, shape (n,)
+        The label of each observation's group.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    highlight : sequence of labels, optional
+        Groups to draw with markers of their own, named in the legend.
+    xlabel, ylabel : str, optional
+        Names of the axes, with units.
+
+    Returns
+    -------
+    Axes
+        Its first line is the least-squares line.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, `highlight` names a group that is not there, or
+        x has the same mean in all groups.
+
+    See Also
+    --------
+    within : The same for the deviations from the group means.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> gas = ms.load_gasoline()
+    >>> ax = plots.between(gas.lincomep, gas.lcarpcap, gas.country, highlight=["U.S.A."])
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['slope 0.878', 'U.S.A.']
+    >>> plt.close()
+    """
+    x, y, group, levels, highlight = _grouped(x, y, group, highlight)
+    member = group == levels[:, None]
+    mean_x = np.array([x[rows].mean() for rows in member])
+    mean_y = np.array([y[rows].mean() for rows in member])
+    if np.ptp(mean_x) <= 1e-12 * np.abs(mean_x).max():
+        raise ValueError(
+            f"x has the mean {mean_x[0]:.6g} in every group: there is no difference between the "
+            "groups to draw a line through; use an x that differs between groups"
+        )
+    ax = _axes(ax)
+    _scatter_with_line(ax, mean_x, mean_y, levels, highlight)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
+
+
+def within(
+    x: ArrayLike,
+    y: ArrayLike,
+    group: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    highlight: Sequence[Any] = (),
+    xlabel: str = "x minus its group mean",
+    ylabel: str = "y minus its group mean",
+) -> Axes:
+    """Draw the deviations of y and x from their group means, with their least-squares line.
+
+    The line goes through the origin, where every group has its mean. The legend above the figure
+    tells the slope.
+
+    Parameters
+    ----------
+    x, y : array_like, shape (n,)
+        The observations.
+    group : array_like, shape (n,)
+        The label of each observation's group.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    highlight : sequence of labels, optional
+        Groups to draw with markers of their own, named in the legend.
+    xlabel, ylabel : str, optional
+        Names of the axes, with units.
+
+    Returns
+    -------
+    Axes
+        Its first line is the least-squares line.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, `highlight` names a group that is not there, or
+        x does not vary within any group.
+
+    See Also
+    --------
+    between : The same for the group means.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> gas = ms.load_gasoline()
+    >>> ax = plots.within(gas.lincomep, gas.lcarpcap, gas.country)
+    >>> [text.get_text() for text in ax.get_legend().get_texts()]
+    ['slope 2.35']
+    >>> plt.close()
+    """
+    x, y, group, levels, highlight = _grouped(x, y, group, highlight)
+    deviation_x, deviation_y = x.copy(), y.copy()
+    for rows in group == levels[:, None]:
+        deviation_x[rows] -= x[rows].mean()
+        deviation_y[rows] -= y[rows].mean()
+    if np.abs(deviation_x).max() <= 1e-12 * np.abs(x).max():
+        raise ValueError(
+            "x is constant within every group: there is no change within a group to draw a line "
+            "through; use an x that varies within groups"
+        )
+    ax = _axes(ax)
+    _scatter_with_line(ax, deviation_x, deviation_y, group, highlight)
+    ax.set(xlabel=xlabel, ylabel=ylabel)
+    return ax
+
+
+def variance_buckets(
+    between: float,
+    within: float,
+    ax: Axes | None = None,
+    *,
+    names: tuple[str, str] = ("between groups", "within groups"),
+    unit: str = "",
+) -> Axes:
+    """Draw a variance as one bar, split in two buckets that are labeled with their shares.
+
+    Parameters
+    ----------
+    between, within : float
+        The variances, not negative; at least one of them positive.
+    ax : Axes, optional
+        Where to draw; a new, flat figure without.
+    names : tuple of str, optional
+        What the two buckets are called.
+    unit : str, optional
+        Unit of the variances, for example "ms²".
+
+    Returns
+    -------
+    Axes
+        With the two bars as its patches; the horizontal axis is the share of the total.
+
+    Raises
+    ------
+    ValueError
+        If a variance is negative or not finite, or both are zero.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from mixedsmooth import plots
+    >>> ax = plots.variance_buckets(1296.87, 954.53, unit="ms²")
+    >>> print(ax.texts[0].get_text())
+    between groups
+    58% (1297 ms²)
+    >>> plt.close()
+    """
+    for name, variance in (("between", between), ("within", within)):
+        if not (np.isfinite(variance) and variance >= 0):
+            raise ValueError(f"{name} must be a finite variance, zero or more, found {variance}")
+    total = positive("between + within", between + within)
+    share = between / total
+
+    ax = _axes(ax, height=1.9)
+    look: dict[str, Any] = {"height": 1.0, "edgecolor": "white", "linewidth": 0.0}
+    ax.barh(0, share, color=BLUE, **look)
+    ax.barh(0, 1 - share, left=share, color=VERMILION, hatch="///", **look)
+    for name, variance, x, side in (
+        (names[0], between, 0.0, "left"),
+        (names[1], within, 1.0, "right"),
+    ):
+        value = f"{_number(variance)} {unit}".strip()
+        ax.annotate(
+            f"{name}\n{variance / total:.0%} ({value})",
+            (x, 0.5),
+            (0, 5),
+            textcoords="offset points",
+            ha=side,
+            va="bottom",
+            annotation_clip=False,
+        )
+    ax.set(xlim=(0, 1), ylim=(-0.5, 0.5), yticks=[], xlabel="share of the variance")
+    ax.set_xticks(np.linspace(0, 1, 5), [f"{tick:.0%}" for tick in np.linspace(0, 1, 5)])
+    ax.spines["left"].set_visible(False)
+    return ax
+
+
+def effective_sample_size(
+    group_size: int,
+    ax: Axes | None = None,
+    *,
+    n_groups: int = 1,
+    icc: float | None = None,
+) -> Axes:
+    """Draw how many independent observations grouped ones are worth, for estimating a mean.
+
+    With m observations in each of k groups and intraclass correlation rho,
+    n_eff = m k / (1 + (m - 1) rho): from m k at rho = 0 down to k at rho = 1.
+
+    Parameters
+    ----------
+    group_size : int
+        Observations in each group, m.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    n_groups : int, optional
+        Number of groups, k.
+    icc : float, optional
+        An intraclass correlation to mark on the curve, between 0 and 1.
+
+    Returns
+    -------
+    Axes
+        Its first line is the curve.
+
+    Raises
+    ------
+    ValueError
+        If `group_size` or `n_groups` is below 1, or `icc` is not between 0 and 1.
+
+    References
+    ----------
+    Kish, L. (1965). Survey Sampling. Wiley: the design effect 1 + (m - 1) rho.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from mixedsmooth import plots
+    >>> ax = plots.effective_sample_size(10, n_groups=18, icc=0.576)
+    >>> ax.get_legend().get_texts()[0].get_text()
+    'at 0.576, 180 observations are worth 29.1'
+    >>> plt.close()
+    """
+    for name, count in (("group_size", group_size), ("n_groups", n_groups)):
+        if not count >= 1 or count != int(count):
+            raise ValueError(f"{name} must be a whole number, 1 or more, found {count}")
+    if icc is not None and not 0 <= icc <= 1:
+        raise ValueError(f"icc must be a correlation between 0 and 1, found {icc}")
+    n = group_size * n_groups
+
+    ax = _axes(ax)
+    rho = np.linspace(0, 1, 401)
+    ax.plot(rho, n / (1 + (group_size - 1) * rho), color=BLUE, linewidth=2)
+    ax.set(xlim=(0, 1), ylim=(0, 1.05 * n))
+    ax.set(xlabel="intraclass correlation", ylabel="effective sample size")
+    for height in (n, n_groups):
+        ax.axhline(height, color=GRAY, linewidth=1, linestyle=":", zorder=0)
+    names = [f"{n} observation{'s'[: n > 1]}", f"{n_groups} group{'s'[: n_groups > 1]}"]
+    _label_at_right(ax, [(1, n), (1, n_groups)], names, [INK, INK])
+    if icc is not None:
+        worth = n / (1 + (group_size - 1) * icc)
+        label = f"at {_number(icc, 3)}, {n} observations are worth {_number(worth, 3)}"
+        ax.plot(icc, worth, "o", color=VERMILION, markersize=9, clip_on=False, label=label)
+        _legend_above(ax)
+    return ax
+
+
+def matrix_picture(
+    M: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    row_labels: ArrayLike | None = None,
+    column_labels: ArrayLike | None = None,
+    annotate: bool = False,
+) -> Axes:
+    """Draw a matrix as a picture: zeros are blank, everything else is filled.
+
+    The fill tells the size of an entry, with a colorbar, or with one line of text if all entries
+    that are not zero are equal. Negative entries are hatched.
+
+    Parameters
+    ----------
+    M : array_like, shape (n, k)
+        The matrix.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    row_labels, column_labels : array_like, shape (n,), (k,), optional
+        Labels of rows and columns. Neighbors with the same label share one, in their middle; when
+        there is no room for all, every second (third, ...) is shown.
+    annotate : bool, optional
+        Print the entries, to four digits, instead of telling their size by the fill.
+
+    Returns
+    -------
+    Axes
+        With the picture as its only image.
+
+    Raises
+    ------
+    ValueError
+        If `M` is not a matrix of finite numbers, labels do not match it, or `annotate` asks for
+        more numbers than the axes can hold legibly.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from mixedsmooth import plots
+    >>> Z = [[1, 0], [1, 0], [0, 1]]
+    >>> ax = plots.matrix_picture(
+    ...     Z, row_labels=["a", "a", "b"], column_labels=["a", "b"], annotate=True)
+    >>> [text.get_text() for text in ax.texts]
+    ['1', '1', '1']
+    >>> plt.close()
+    """
+    M = as_matrix("M", M)
+    n, k = M.shape
+    rows = None if row_labels is None else as_labels("row_labels", row_labels, n)
+    columns = None if column_labels is None else as_labels("column_labels", column_labels, k)
+    ax = _axes(ax, height=_matrix_height(n, rows, columns, annotate))
+    filled = np.ma.masked_equal(M, 0.0)
+    entries = np.unique(filled.compressed())
+    # Long thin matrices are stretched; for the others a cell is a square.
+    square = not annotate and max(n, k) <= 4 * min(n, k)
+    aspect: Literal["equal", "auto"] = "equal" if square else "auto"
+    if annotate or entries.size <= 1:
+        ax.imshow(
+            filled,
+            aspect=aspect,
+            interpolation="nearest",
+            alpha=0.2 if annotate else 1.0,
+            cmap=_UNIFORM,
+        )
+    elif entries[0] > 0:
+        image = ax.imshow(filled, aspect=aspect, interpolation="nearest", cmap=_POSITIVE)
+        ax.figure.colorbar(image, ax=ax)
+    else:
+        size = np.abs(entries).max()
+        image = ax.imshow(
+            filled, aspect=aspect, interpolation="nearest", cmap=_SIGNED, vmin=-size, vmax=size
+        )
+        ax.figure.colorbar(image, ax=ax)
+    if annotate:
+        _print_entries(ax, M)
+        ax.set_xticks(np.arange(1, k) - 0.5, minor=True)
+        ax.set_yticks(np.arange(1, n) - 0.5, minor=True)
+        ax.grid(which="minor", color=GRAY, linewidth=0.5)
+    else:
+        notes = [f"filled: {_number(entries[0])}, blank: 0"] if entries.size == 1 else []
+        if entries.size and entries[0] < 0:
+            hatched = np.ma.masked_greater_equal(M, 0.0)
+            edges = np.arange(k + 1) - 0.5, np.arange(n + 1) - 0.5
+            ax.pcolor(*edges, hatched, hatch="////", facecolor="none", edgecolor=INK, linewidth=0)
+            notes = [*notes, "hatched: negative"]
+        ax.set_xlabel("\n".join([f"{n} × {k}", *notes]))
+    ax.tick_params(which="both", length=0, top=False, labeltop=True, labelbottom=False)
+    ax.spines[:].set_visible(True)
+    _tick_labels(ax, rows, columns)
+    return ax
+
+
+def likelihood_surface(
+    y: ArrayLike,
+    X: ArrayLike,
+    Z: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    negloglik: NegLogLik = negloglik_transformed,
+    path: ArrayLike | None = None,
+    optimum: tuple[float, float] | None = None,
+    tau_range: tuple[float, float] | None = None,
+    sigma_range: tuple[float, float] | None = None,
+    points: int = 40,
+) -> Axes:
+    """Draw how far the log-likelihood drops below its maximum, over tau and sigma.
+
+    Contours stand at drops of 1, 2, 5, 10, 20, 50, ... Both axes are logarithmic, because the
+    optimizer works with (log tau, log sigma), and labeled in the units of y.
+
+    Parameters
+    ----------
+    y : array_like, shape (n,)
+        Response.
+    X : array_like, shape (n, p)
+        Design matrix of the fixed effects.
+    Z : array_like, shape (n, q)
+        Design matrix of the random effects.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    negloglik : callable, optional
+        Negative log-likelihood, called as ``negloglik((log tau, log sigma), y, X, Z)``.
+    path : array_like, shape (m, 2), optional
+        The optimizer's steps as (log tau, log sigma), for example ``fit_ml(...).path``; drawn with
+        markers as far as they lie in the ranges.
+    optimum : tuple of float, optional
+        (tau, sigma) to mark, for example ``(fit.tau, fit.sigma)``.
+    tau_range, sigma_range : tuple of float, optional
+        Lowest and highest value, in the units of y. Without, a factor of 2.5 (tau) and 1.5 (sigma)
+        to either side of the optimum, or of the end of the path.
+    points : int, optional
+        Values in either direction: the function is called points² times. Ranges of more than a
+        factor of ten need more points for smooth contours.
+
+    Returns
+    -------
+    Axes
+        With tau on the horizontal and sigma on the vertical axis.
+
+    Raises
+    ------
+    ValueError
+        If an argument has the wrong shape or is not finite, a range is not positive and rising,
+        or there is neither optimum, nor path, nor both ranges.
+
+    Notes
+    -----
+    The drop is measured from the smallest negative log-likelihood on the grid or at `optimum`.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> from mixedsmooth import plots
+    >>> from mixedsmooth.derivations.likelihood import grouping_columns
+    >>> y, X = np.array([1.0, 2.0, 4.0, 4.5, 9.0, 7.0]), np.ones((6, 1))
+    >>> Z, levels = grouping_columns(["a", "a", "b", "b", "c", "c"])
+    >>> ax = plots.likelihood_surface(
+    ...     y, X, Z, tau_range=(0.5, 10), sigma_range=(0.3, 3), points=20)
+    >>> ax.get_xscale()
+    'log'
+    >>> plt.close()
+    """
+    y = as_vector("y", y)
+    X, Z = as_matrix("X", X, y.size), as_matrix("Z", Z, y.size)
+    steps = None if path is None else _two_columns("path", path)
+    if optimum is not None:
+        optimum = (positive("optimum[0]", optimum[0]), positive("optimum[1]", optimum[1]))
+    if points < 5:
+        raise ValueError(f"points must be 5 or more to draw contours, found {points}")
+    if optimum is not None:
+        tau, sigma = optimum
+    elif steps is not None:
+        tau, sigma = np.exp(steps[-1])
+    elif tau_range is None or sigma_range is None:
+        raise ValueError(
+            "there is neither optimum nor path to place the surface; give tau_range and sigma_range"
+        )
+    tau_range = _range("tau_range", tau_range or (tau / 2.5, tau * 2.5))
+    sigma_range = _range("sigma_range", sigma_range or (sigma / 1.5, sigma * 1.5))
+
+    log_tau, log_sigma = (
+        np.linspace(np.log(lowest), np.log(highest), points)
+        for lowest, highest in (tau_range, sigma_range)
+    )
+    value = np.array([[negloglik(np.array([t, s]), y, X, Z) for t in log_tau] for s in log_sigma])
+    lowest = value.min()
+    if optimum is not None:
+        lowest = min(lowest, negloglik(np.log(optimum), y, X, Z))
+    drop = value - lowest
+
+    ax = _axes(ax)
+    ax.set(xscale="log", yscale="log", xlim=tau_range, ylim=sigma_range)
+    ax.set(xlabel="τ, standard deviation between groups", ylabel="σ, standard deviation within")
+    levels = _one_two_five(max(1.0, drop.min()), drop.max())
+    contours = ax.contour(
+        np.exp(log_tau), np.exp(log_sigma), drop, levels, colors=BLUE, linewidths=1.0
+    )
+    _label_contours(ax, contours, log_tau, log_sigma, drop, steps)
+    if steps is not None:
+        label = f"optimizer's path, {len(steps)} points"
+        ax.plot(*np.exp(steps.T), "o-", color=VERMILION, markersize=4, linewidth=1, label=label)
+    if optimum is not None:
+        label = f"optimum: τ = {optimum[0]:.4g}, σ = {optimum[1]:.4g}"
+        ax.plot(*optimum, "*", color=INK, markersize=11, label=label, linestyle="none")
+    for axis, limits in ((ax.xaxis, tau_range), (ax.yaxis, sigma_range)):
+        ticks = _round_ticks(*limits)
+        axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+        axis.set_ticks([], minor=True)
+    _legend_above(ax)
+    return ax
+
+
+def effects(
+    levels: ArrayLike,
+    effects: ArrayLike,
+    sd: ArrayLike | None = None,
+    ax: Axes | None = None,
+    *,
+    reference: ArrayLike | None = None,
+    reference_label: str = "reference",
+    xlabel: str = "predicted effect",
+) -> Axes:
+    """Draw predicted random effects in order of size, with intervals: a caterpillar plot.
+
+    Parameters
+    ----------
+    levels : array_like, shape (q,)
+        Labels of the groups.
+    effects : array_like, shape (q,)
+        Their predicted effects.
+    sd : array_like, shape (q,), optional
+        Standard deviations of the predictions; a bar reaches 1.96 of them to either side.
+    ax : Axes, optional
+        Where to draw; a new figure, high enough for all labels, without.
+    reference : array_like, shape (q,), optional
+        The same effects from another program, drawn as open rings around the points.
+    reference_label : str, optional
+        What the legend calls them, for example "lme4".
+    xlabel : str, optional
+        Name of the horizontal axis, with units.
+
+    Returns
+    -------
+    Axes
+        With the smallest effect at the bottom.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, a value is not finite, or a standard deviation is negative.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from mixedsmooth import plots
+    >>> ax = plots.effects(["a", "b", "c"], [0.4, -1.0, 0.6], sd=[0.2, 0.2, 0.3])
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['b', 'a', 'c']
+    >>> plt.close()
+    """
+    labels = as_labels("levels", levels)
+    q = labels.size
+    b = as_vector("effects", effects, q)
+    spread = None if sd is None else as_vector("sd", sd, q)
+    rings = None if reference is None else as_vector("reference", reference, q)
+    if spread is not None and spread.min() < 0:
+        raise ValueError(f"sd must not be negative, found {spread.min():g}")
+
+    ax = _axes(ax, height=_height(q))
+    order, place = np.argsort(b, kind="stable"), np.arange(q)
+    ax.axvline(0, color=GRAY, linewidth=1, linestyle=":", zorder=0)
+    if spread is not None:
+        reach = 1.96 * spread[order]
+        label = "± 1.96 sd"
+        ax.hlines(place, b[order] - reach, b[order] + reach, color=BLUE, label=label)
+    ax.plot(b[order], place, "o", color=BLUE, markersize=5, label="prediction")
+    if rings is not None:
+        ax.plot(rings[order], place, "o", **_RING, markersize=10, label=reference_label)
+    if spread is not None or rings is not None:
+        _legend_above(ax)
+    _level_axis(ax, labels[order])
+    ax.set_xlabel(xlabel)
+    return ax
+
+
+def shrinkage(
+    raw: ArrayLike,
+    predicted: ArrayLike,
+    levels: ArrayLike,
+    ax: Axes | None = None,
+    *,
+    xlabel: str = "deviation from the overall mean",
+) -> Axes:
+    """Draw how far prediction moves each group's raw deviation towards zero.
+
+    Parameters
+    ----------
+    raw : array_like, shape (q,)
+        The groups' mean residuals from the fixed effects, or their own least-squares estimates.
+    predicted : array_like, shape (q,)
+        The predicted random effects.
+    levels : array_like, shape (q,)
+        Labels of the groups.
+    ax : Axes, optional
+        Where to draw; a new figure, high enough for all labels, without.
+    xlabel : str, optional
+        Name of the horizontal axis, with units.
+
+    Returns
+    -------
+    Axes
+        With the smallest raw deviation at the bottom. An arrow leads from the ring (raw) to the
+        point (predicted) wherever the two do not touch.
+
+    Raises
+    ------
+    ValueError
+        If lengths differ or a value is not finite.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from mixedsmooth import plots
+    >>> ax = plots.shrinkage([10.0, -4.0], [7.0, -3.0], ["a", "b"])
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['b', 'a']
+    >>> plt.close()
+    """
+    labels = as_labels("levels", levels)
+    start, end = as_vector("raw", raw, labels.size), as_vector("predicted", predicted, labels.size)
+
+    ax = _axes(ax, height=_height(labels.size))
+    order, place = np.argsort(start, kind="stable"), np.arange(labels.size)
+    ax.axvline(0, color=GRAY, linewidth=1, linestyle=":", zorder=0)
+    ax.plot(start[order], place, "o", **_RING, markersize=6, label="raw")
+    ax.plot(end[order], place, "o", color=BLUE, markersize=6, label="predicted")
+    left, right = ax.get_xlim()
+    point = (right - left) / _size(ax)[0]
+    for row, (tail, head) in enumerate(zip(start[order], end[order], strict=True)):
+        if abs(head - tail) > 9 * point:  # the markers do not touch: there is room for an arrow
+            arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.0, "shrinkA": 3.5}
+            arrow |= {"shrinkB": 2.5, "mutation_scale": 8}
+            ax.annotate("", (head, row), (tail, row), arrowprops=arrow)
+    _legend_above(ax)
+    _level_axis(ax, labels[order])
+    ax.set_xlabel(xlabel)
+    return ax
+
+
+def shrinkage_factor_curve(
+    theta: float, ax: Axes | None = None, *, group_sizes: Sequence[float] = ()
+) -> Axes:
+    """Draw the share of its raw deviation that a group keeps, n / (n + 1 / theta²).
+
+    Parameters
+    ----------
+    theta : float
+        tau / sigma, above zero.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    group_sizes : sequence of float, optional
+        Group sizes n >= 1 to mark on the curve; their shares are told at the right.
+
+    Returns
+    -------
+    Axes
+        Its first line is the curve.
+
+    Raises
+    ------
+    ValueError
+        If `theta` is not positive, or a group size is below 1.
+
+    See Also
+    --------
+    mixedsmooth.derivations.henderson.shrinkage_factor : The formula.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> from mixedsmooth import plots
+    >>> ax = plots.shrinkage_factor_curve(1.1656, group_sizes=[1, 10])
+    >>> [text.get_text() for text in ax.texts]
+    ['n = 1: 0.576', 'n = 10: 0.931']
+    >>> plt.close()
+    """
+    theta = positive("theta", theta)
+    sizes = np.unique(as_vector("group_sizes", group_sizes)) if len(group_sizes) else np.empty(0)
+    if sizes.size and sizes[0] < 1:
+        raise ValueError(f"group_sizes must be 1 or more, found {sizes[0]:g}")
+    nine_tenths_kept = 9 / theta**2
+    n = np.linspace(1, max(10.0, nine_tenths_kept, 1.1 * sizes.max(initial=1.0)), 401)
+
+    ax = _axes(ax)
+    label = f"θ = {theta:.4g}"
+    ax.plot(n, shrinkage_factor(n, theta), color=BLUE, linewidth=2, label=label)
+    ax.axhline(1, color=GRAY, linewidth=1, linestyle=":", zorder=0)
+    ax.set(xlim=(0, n[-1]), ylim=(0, 1.05))
+    ax.set(xlabel="group size n", ylabel="share of the deviation kept")
+    if sizes.size:
+        shares = shrinkage_factor(sizes, theta)
+        ax.plot(sizes, shares, "o", color=VERMILION, markersize=8)
+        marked = list(zip(sizes.tolist(), shares.tolist(), strict=True))
+        names = [f"n = {size:g}: {share:.3f}" for size, share in marked]
+        _label_at_right(ax, marked, names, [INK] * len(marked))
+    _legend_above(ax)
+    return ax
+
+
+class _Look(NamedTuple):
+    color: str
+    marker: str
+    linestyle: str
+
+
+def _looks() -> Iterator[_Look]:
+    """Yield endless looks; cycles of 4, 5 and 3 repeat only after 60."""
+    styles = zip(cycle(COLORS), cycle("os^Dv"), cycle(["-", "--", "-."]), strict=False)
+    return (_Look(*look) for look in styles)
+
+
+def _in_notebook() -> bool:
+    """Whether IPython runs this, found without importing it."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and ipython.get_ipython() is not None
+
+
+def _axes(ax: Axes | None, height: float | None = None) -> Axes:
+    """Return the given Axes, or those of a new figure."""
+    if ax is None:
+        width, usual = plt.rcParams["figure.figsize"]
+        _, ax = plt.subplots(figsize=(width, height or usual), layout="constrained")
+    return ax
+
+
+def _size(ax: Axes) -> tuple[float, float]:
+    """Width and height of the axes in points, before layout: close enough to place text."""
+    return 72 * ax.bbox.width / ax.figure.dpi, 72 * ax.bbox.height / ax.figure.dpi
+
+
+def _height(levels: int) -> float:
+    """Height of a figure that has room for so many labels, in inches."""
+    return max(4.0, 1.0 + levels * 11 * _LINE / 72)
+
+
+def _grouped(
+    x: ArrayLike, y: ArrayLike, group: ArrayLike, highlight: Sequence[Any]
+) -> tuple[FloatArray, FloatArray, NDArray[Any], NDArray[Any], list[Any]]:
+    """Check observations in groups; return them with the sorted levels and those to highlight."""
+    x = as_vector("x", x)
+    y, group = as_vector("y", y, x.size), as_labels("group", group, x.size)
+    levels = np.unique(group)
+    chosen = [] if len(highlight) == 0 else list(as_labels("highlight", np.asarray(highlight)))
+    for level in chosen:
+        if level not in levels:
+            raise ValueError(f"highlight names {level!r}, which is not one of the groups in group")
+    return x, y, group, levels, chosen
+
+
+def _scatter_with_line(
+    ax: Axes, x: FloatArray, y: FloatArray, labels: NDArray[Any], highlight: list[Any]
+) -> None:
+    """Points, those of highlighted labels in looks of their own, and the least-squares line."""
+    slope = (x - x.mean()) @ (y - y.mean()) / ((x - x.mean()) @ (x - x.mean()))
+    ends = np.array([x.min(), x.max()])
+    fitted = y.mean() + slope * (ends - x.mean())
+    name = f"slope {_number(slope, 3)}"
+    ax.plot(ends, fitted, color=INK, linewidth=2, label=name, zorder=3)
+    others = ~np.isin(labels, highlight) if highlight else np.ones(labels.size, dtype=bool)
+    ax.plot(x[others], y[others], "o", color=GRAY, markersize=5, fillstyle="none")
+    for level, look in zip(highlight, _looks(), strict=False):
+        rows = labels == level
+        ax.plot(x[rows], y[rows], look.marker, color=look.color, markersize=7, label=str(level))
+    _legend_above(ax)
+
+
+def _legend_above(ax: Axes) -> None:
+    """Put a legend above the axes, in as many columns as there is room for."""
+    handles, labels = ax.get_legend_handles_labels()
+    if not labels:
+        return
+    font = 11
+    column = _CHARACTER * font * max(map(len, labels)) + 3.5 * font
+    rows = int(np.ceil(len(labels) / max(1, int(_size(ax)[0] / column))))
+    ax.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=int(np.ceil(len(labels) / rows)),
+        fontsize=font,
+        frameon=False,
+        borderaxespad=0.3,
+        columnspacing=1.2,
+    )
+
+
+def _label_at_right(
+    ax: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str], colors: Sequence[str]
+) -> None:
+    """Name points at the right of the axes, one below the other, as near to each as fits."""
+    if not texts:
+        return
+    bottom, top = ax.get_ylim()
+    ax.set_ylim(bottom, top)
+    gap = _LINE * 11 / _size(ax)[1] * (top - bottom)
+    order = np.argsort([y for _, y in points], kind="stable")
+    stair = gap * np.arange(len(points))
+    # The least squares heights that rise by the gap at least.
+    heights = isotonic_regression(np.array([points[i][1] for i in order]) - stair).x + stair
+    for i, height in zip(order, heights, strict=True):
+        ax.annotate(
+            texts[i],
+            points[i],
+            (1.04, height),
+            textcoords=ax.get_yaxis_transform(),
+            color=colors[i],
+            fontsize=11,
+            va="center",
+            annotation_clip=False,
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colors[i],
+                "linewidth": 0.8,
+                "shrinkA": 1,
+                "shrinkB": 3,
+                "relpos": (0, 0.5),
+            },
+        )
+
+
+def _level_axis(ax: Axes, labels: NDArray[Any]) -> None:
+    """Group labels, written horizontally, on the vertical axis."""
+    ax.set_yticks(np.arange(labels.size), [str(label) for label in labels])
+    ax.set_ylim(-0.7, labels.size - 0.3)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="y", color=GRAY, alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)
+
+
+def _number(value: float, digits: int = 4) -> str:
+    """Write a number to four digits, or as many as asked for, with a true minus sign."""
+    text = np.format_float_positional(value, precision=digits, fractional=False, trim="-")
+    return text.replace("-", "−")
+
+
+def _print_entries(ax: Axes, M: FloatArray) -> None:
+    """Print the entries of M that are not zero in their cells, as large as fits."""
+    width, height = _size(ax)
+    texts = {(i, j): _number(M[i, j]) for i, j in np.argwhere(M)}
+    longest = max((len(text) for text in texts.values()), default=1)
+    room = width / M.shape[1] / (_CHARACTER * (longest + 1)), height / M.shape[0] / _LINE
+    font = min(11.0, *room)
+    if font < 6:
+        raise ValueError(
+            f"M has {M.shape[0]} x {M.shape[1]} entries, too many to print legibly here; "
+            "leave annotate=False or show a part of M"
+        )
+    for (i, j), text in texts.items():
+        ax.text(j, i, text, ha="center", va="center", fontsize=font)
+
+
+def _tick_labels(ax: Axes, rows: NDArray[Any] | None, columns: NDArray[Any] | None) -> None:
+    """Labels of rows at the left and of columns above."""
+    width, height = _size(ax)
+    line = 1.2 * 11
+    ax.set_yticks(*([], []) if rows is None else _shared_labels(rows, height / line))
+    if columns is None:
+        ax.set_xticks([])
+        return
+    places, texts = _shared_labels(columns)
+    upright = _CHARACTER * 11 * (max(map(len, texts)) + 1) * len(texts) <= width
+    if upright:
+        ax.set_xticks(places, texts)
+    else:
+        ax.set_xticks(*_shared_labels(columns, width / line), rotation=90)
+
+
+def _matrix_height(
+    n: int, rows: NDArray[Any] | None, columns: NDArray[Any] | None, annotate: bool
+) -> float:
+    """Height of a figure with room for up to 30 row labels below upright column labels, inches."""
+    if annotate:
+        return min(4.0, 0.9 + 0.45 * n)
+    runs = 0 if rows is None else len(_shared_labels(rows)[0])
+    longest = 0 if columns is None else max(len(str(label)) for label in columns)
+    return max(4.0, 0.8 + (min(runs, 30) * _LINE + longest * _CHARACTER) * 11 / 72)
+
+
+def _shared_labels(
+    labels: NDArray[Any], room: float | None = None
+) -> tuple[list[float], list[str]]:
+    """Label each run of equal labels once, in its middle; only every k-th if room is short."""
+    starts = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
+    middles = (starts + np.r_[starts[1:], labels.size] - 1) / 2
+    every = 1 if room is None else int(np.ceil(starts.size / max(room, 1.0)))
+    return list(middles[::every]), [str(label) for label in labels[starts[::every]]]
+
+
+def _two_columns(name: str, values: ArrayLike) -> FloatArray:
+    matrix = as_matrix(name, values)
+    if matrix.shape[1] != 2:
+        raise ValueError(
+            f"{name} must have two columns, log tau and log sigma, found {matrix.shape[1]}"
+        )
+    return matrix
+
+
+def _range(name: str, limits: tuple[float, float]) -> tuple[float, float]:
+    low, high = (positive(name, limit) for limit in limits)
+    if low >= high:
+        raise ValueError(f"{name} must rise from its lowest to its highest value, found {limits}")
+    return low, high
+
+
+def _one_two_five(low: float, high: float) -> list[float]:
+    """List 1, 2, 5, 10, 20, 50, ... from low to high."""
+    decades = range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)
+    numbers = [digit * 10.0**decade for decade in decades for digit in (1, 2, 5)]
+    return [number for number in numbers if low <= number <= high]
+
+
+def _round_ticks(low: float, high: float) -> list[float]:
+    """Round numbers from low to high, for a logarithmic axis."""
+    ticks = _one_two_five(low, high)
+    if len(ticks) < 4:
+        ticks = [float(tick) for tick in MaxNLocator(7).tick_values(low, high)]
+    return [tick for tick in ticks if low <= tick <= high]
+
+
+def _label_contours(
+    ax: Axes,
+    contours: Any,
+    log_tau: FloatArray,
+    log_sigma: FloatArray,
+    drop: FloatArray,
+    steps: FloatArray | None,
+) -> None:
+    """Write each contour's drop where it crosses the vertical through the minimum.
+
+    Labels go to the side, below or above, where the path is not; those that do not cross there go
+    to the other side. A label that would come too close to the one before it is left out.
+    """
+    row, column = np.unravel_index(np.argmin(drop), drop.shape)
+    gap = 1.1 * _LINE * 10 / _size(ax)[1] * np.ptp(log_sigma)
+    below = (log_sigma[row::-1], drop[row::-1, column])
+    above = (log_sigma[row:], drop[row:, column])
+    sides = [below, above]
+    if steps is not None and _crowded(steps, log_tau[column], np.ptp(log_tau), log_sigma[row]):
+        sides = [above, below]
+    places: dict[float, tuple[float, float]] = {}
+    done = 0.0
+    for heights, values in sides:
+        taken = heights[0]
+        rising = np.maximum.accumulate(values)
+        for level in contours.levels[contours.levels < rising[-1]]:
+            height = np.interp(level, rising, heights)
+            too_close = abs(height - taken) < gap or abs(height - heights[-1]) < gap / 2
+            if level > done and not too_close:
+                places[level] = (np.exp(log_tau[column]), np.exp(height))
+                taken = height
+        done = max(done, rising[-1])
+    if places:
+        manual = list(places.values())
+        ax.clabel(contours, list(places), manual=manual, fmt="%g", colors=INK, fontsize=10)
+
+
+def _crowded(steps: FloatArray, log_tau: float, width: float, log_sigma: float) -> bool:
+    """Whether the path goes further below log_sigma than above it, close to log_tau."""
+    fine = np.linspace(0, len(steps) - 1, 20 * len(steps))
+    tau, sigma = (np.interp(fine, np.arange(len(steps)), column) for column in steps.T)
+    near = sigma[np.abs(tau - log_tau) < width / 20]
+    return near.size > 0 and log_sigma - near.min() > near.max() - log_sigma

@@ -1,0 +1,498 @@
+"""The ledger of published numbers, and the comparison of a value with it.
+
+``data/published.toml`` lists every number that the three sources print. An entry says where it
+stands, how it was printed, and what became of it: *reproduced*; *corrected*, the print is wrong
+and the right value is given; *irreproducible*, for a reason that is given; or *open*, because its
+chapter is not written yet.
+"""
+
+import difflib
+import html
+import math
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from decimal import Decimal, InvalidOperation
+from functools import cache
+from numbers import Real
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias, get_args
+
+from mixedsmooth._files import data_path
+
+Value: TypeAlias = float | int | str
+Status = Literal["reproduced", "corrected", "irreproducible", "open"]
+Verdict = Literal["agrees", "corrected", "differs"]
+
+_INHERITED = ("where", "chapter", "status", "origin", "note")
+_SIGNIFICANT_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Source:
+    """One of the three sources.
+
+    Attributes
+    ----------
+    name : str
+        Author and year, for tables.
+    title : str
+        Its title.
+    citation : str
+        Its key in the book's bibliography.
+    """
+
+    name: str
+    title: str
+    citation: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One printed number.
+
+    Attributes
+    ----------
+    key : str
+        Path in the ledger, such as ``"clark.ml.tau"``.
+    source : str
+        Who printed it: the first part of the key, explained by `sources`.
+    where : str
+        Where in the source it stands.
+    printed : str
+        As printed.
+    chapter : int or str
+        The chapter, or the name of the page, that checks it.
+    status : {"reproduced", "corrected", "irreproducible", "open"}
+        What became of it.
+    exact : float, int or str, optional
+        A better value, to full digits; for a corrected entry, the right one.
+    origin : str
+        Software, version and call behind `exact`.
+    reference : str
+        `exact` as an expression in the names of ``tests/reference/reference.json``.
+    note : str
+        What is wrong with the print, or why it cannot be reproduced.
+    what : str
+        Short label; the key, where the ledger gives none.
+    """
+
+    key: str
+    source: str
+    where: str
+    printed: str
+    chapter: int | str
+    status: Status
+    exact: Value | None = None
+    origin: str = ""
+    reference: str = ""
+    note: str = ""
+    what: str = ""
+
+    @property
+    def value(self) -> Value:
+        """The printed number: an int, a float, or the text if it is not one number."""
+        number = _number(self.printed)
+        if number is None:
+            return self.printed
+        return float(number) if self.decimals else int(number)
+
+    @property
+    def decimals(self) -> int:
+        """Digits printed behind the decimal point; none in an integer, printed ``1`` or ``1.``."""
+        number = _number(self.printed)
+        return 0 if number is None else max(0, -int(number.as_tuple().exponent))
+
+
+@dataclass(frozen=True)
+class Row:
+    """A computed value beside its entry in the ledger.
+
+    Attributes
+    ----------
+    entry : Entry
+        What was published.
+    ours : float, int or str
+        What was computed.
+    verdict : {"agrees", "corrected", "differs"}
+        ``"agrees"``: ours rounds to the print. ``"corrected"``: the print is wrong, and ours is
+        the right value. ``"differs"``: neither.
+    """
+
+    entry: Entry
+    ours: Value
+    verdict: Verdict
+
+    @property
+    def print_error(self) -> float | None:
+        """Printed minus exact, where both are numbers."""
+        printed, exact = self.entry.value, self.entry.exact
+        if exact is None or isinstance(printed, str) or isinstance(exact, str):
+            return None
+        return printed - exact
+
+    def __str__(self) -> str:
+        """Tell the comparison in one line."""
+        return ", ".join(f"{name}: {cell}" for name, cell in _cells(self).items() if cell)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows to look at: text when printed, an HTML table in a notebook.
+
+    Attributes
+    ----------
+    rows : tuple of Row
+        The comparisons.
+    caption : str, optional
+        What the table shows.
+    """
+
+    rows: tuple[Row, ...]
+    caption: str | None = None
+
+    def _columns(self) -> dict[str, list[str]]:
+        cells = [_cells(row) for row in self.rows]
+        columns = {name: [row[name] for row in cells] for name in (cells[0] if cells else ())}
+        if not any(columns.get("exact", ())):
+            columns.pop("exact", None)
+        return columns
+
+    def __str__(self) -> str:
+        """Align the table as plain text."""
+        aligned = []
+        for name, cells in self._columns().items():
+            width = max(map(len, [name, *cells]))
+            side = ">" if name in _NUMERIC else "<"
+            aligned.append([f"{cell:{side}{width}}" for cell in [name, *cells]])
+        lines = ["  ".join(line).rstrip() for line in zip(*aligned, strict=True)]
+        return "\n".join([self.caption, *lines] if self.caption else lines)
+
+    def _repr_html_(self) -> str:
+        columns = self._columns()
+        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        header = "".join(f'<th scope="col"{_css(name)}>{name}</th>' for name in columns)
+        lines = []
+        for row, cells in zip(self.rows, zip(*columns.values(), strict=True), strict=True):
+            first, *others = (html.escape(cell) for cell in cells)
+            data = "".join(
+                f"<td{_css(name)}>{cell}</td>"
+                for name, cell in zip(list(columns)[1:], others, strict=True)
+            )
+            lines.append(f'<tr class="{row.verdict}"><th scope="row">{first}</th>{data}</tr>')
+        return (
+            f'<div class="table-scroll"><table class="published">{caption}'
+            f"<thead><tr>{header}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>"
+            "</table></div>"
+        )
+
+
+def entries() -> Mapping[str, Entry]:
+    """All entries of the ledger, in its order.
+
+    Returns
+    -------
+    mapping of str to Entry
+        By key; read-only.
+
+    Raises
+    ------
+    ValueError
+        If the ledger is not well formed (see `parse`).
+
+    Examples
+    --------
+    >>> tau = entries()["clark.ml.tau"]
+    >>> tau.printed, tau.status, round(tau.exact, 5)
+    ('36.02', 'corrected', 36.01208)
+    """
+    return _ledger()[1]
+
+
+def sources() -> Mapping[str, Source]:
+    """Return the three sources, by the first part of their entries' keys.
+
+    Returns
+    -------
+    mapping of str to Source
+        Read-only.
+
+    Examples
+    --------
+    >>> sources()["clark"].name
+    'Clark (2016)'
+    """
+    return _ledger()[0]
+
+
+@cache
+def _ledger() -> tuple[Mapping[str, Source], Mapping[str, Entry]]:
+    return parse(data_path("published.toml").read_text(encoding="utf-8"))
+
+
+def parse(text: str) -> tuple[Mapping[str, Source], Mapping[str, Entry]]:
+    """Read a ledger from the text of its TOML file and validate it.
+
+    Parameters
+    ----------
+    text : str
+        A table ``[sources]``, and nested tables of entries. A table with ``printed`` is an entry,
+        its dotted path is the key, and the first part of the path names the source. ``where``,
+        ``chapter``, ``status``, ``origin`` and ``note`` of a table hold for what is below it,
+        unless given there again.
+
+    Returns
+    -------
+    sources : mapping of str to Source
+        By the first part of the keys; read-only.
+    entries : mapping of str to Entry
+        By key, in the order of the file; read-only.
+
+    Raises
+    ------
+    ValueError
+        If the text is not TOML; a field is unknown, or missing where it is needed; a status is
+        unknown; a source is not listed; or a corrected entry lacks `exact`, `origin` or `note`.
+
+    Examples
+    --------
+    >>> _, ledger = parse('''
+    ... [sources.bates]
+    ... name = "Bates et al. (2015)"
+    ... title = "Fitting Linear Mixed-Effects Models Using lme4"
+    ... citation = "bates2015"
+    ... [bates.sleepstudy]
+    ... where = "Section 1"
+    ... chapter = 6
+    ... status = "open"
+    ... reml = { printed = "1743.6" }
+    ... ''')
+    >>> ledger["bates.sleepstudy.reml"].value
+    1743.6
+    """
+    tree = tomllib.loads(text)
+    sources = {key: _source(key, about) for key, about in tree.pop("sources", {}).items()}
+    ledger = {entry.key: entry for entry in _walk((), tree, {})}
+    for key, entry in ledger.items():
+        if entry.source not in sources:
+            raise ValueError(f"ledger entry {key}: {entry.source} is not listed under [sources]")
+    return MappingProxyType(sources), MappingProxyType(ledger)
+
+
+def check(key: str, value: Value) -> Row:
+    """Compare a computed value with the published one.
+
+    A value agrees when it rounds to the printed digits; integers and text must be equal. For a
+    corrected entry the value is compared with the right one instead, to six significant digits.
+
+    Parameters
+    ----------
+    key : str
+        Key of the entry.
+    value : float, int or str
+        The computed value, in the unit of the print.
+
+    Returns
+    -------
+    Row
+        The value beside its entry, with the verdict.
+
+    Raises
+    ------
+    ValueError
+        If the ledger has no such key, or the value is not finite, or it is text where a number is
+        printed or a number where text is.
+
+    Examples
+    --------
+    >>> check("clark.ml.sigma", 30.895434).verdict
+    'agrees'
+    >>> check("clark.ml.sigma", 31.0).verdict
+    'differs'
+    >>> row = check("clark.ml.tau", 36.012082)
+    >>> row.verdict, round(row.print_error, 4)
+    ('corrected', 0.0079)
+    """
+    try:
+        entry = entries()[key]
+    except KeyError:
+        near = difflib.get_close_matches(key, entries(), n=3, cutoff=0.5)
+        hint = f"; nearest: {', '.join(near)}" if near else ""
+        raise ValueError(f"key {key!r} is not in the ledger{hint}") from None
+    return Row(entry, value, _verdict(entry, value))
+
+
+def table(rows: Iterable[Row], caption: str | None = None) -> Table:
+    """Put comparisons into a table.
+
+    Parameters
+    ----------
+    rows : iterable of Row
+        What `check` returned.
+    caption : str, optional
+        What the table shows.
+
+    Returns
+    -------
+    Table
+        Aligned text when printed, an HTML table in a notebook.
+
+    Examples
+    --------
+    >>> print(table([check("clark.lme4.deviance", 1794.078643), check("clark.lme4.n_obs", 180)]))
+    what      source                                                            printed ...
+    deviance  Clark (2016), Results, printout of lmer(..., REML = FALSE)      1794.0786 ...
+    rows      Clark (2016), Results, printout of lmer(..., REML = FALSE)            180 ...
+    """
+    return Table(tuple(rows), caption)
+
+
+def counts() -> dict[Status, int]:
+    """Count the entries of each status.
+
+    Returns
+    -------
+    dict
+        Number of entries that are reproduced, corrected, irreproducible and open.
+
+    Examples
+    --------
+    >>> list(counts())
+    ['reproduced', 'corrected', 'irreproducible', 'open']
+    """
+    found = Counter(entry.status for entry in entries().values())
+    return {status: found[status] for status in get_args(Status)}
+
+
+# Reading ------------------------------------------------------------------------------------------
+
+
+def _source(key: str, about: dict[str, str]) -> Source:
+    needed = {field.name for field in fields(Source)}
+    if about.keys() != needed:
+        raise ValueError(f"ledger source {key} has {_list(about)}; give {_list(needed)}")
+    return Source(**about)
+
+
+def _walk(
+    path: tuple[str, ...], table: dict[str, Any], inherited: dict[str, Any]
+) -> Iterator[Entry]:
+    below = {name: item for name, item in table.items() if isinstance(item, dict)}
+    own = {name: item for name, item in table.items() if name not in below}
+    if "printed" in own:
+        yield _entry(path, inherited | own)
+    elif unknown := own.keys() - set(_INHERITED):
+        raise ValueError(f"ledger table {'.'.join(path)} has no use for {_list(unknown)}")
+    passed_on = inherited | {name: own[name] for name in _INHERITED if name in own}
+    for name, item in below.items():
+        yield from _walk((*path, name), item, passed_on)
+
+
+def _entry(path: tuple[str, ...], given: dict[str, Any]) -> Entry:
+    wrong = f"ledger entry {'.'.join(path)}"
+    known = {field.name for field in fields(Entry)} - {"key", "source"}
+    if unknown := given.keys() - known:
+        raise ValueError(f"{wrong} has no use for {_list(unknown)}; it knows {_list(known)}")
+    status = given.get("status")
+    needed = {"where", "printed", "chapter", "status"}
+    if status == "corrected":
+        needed |= {"exact", "note"}
+    if status == "irreproducible":
+        needed |= {"note"}
+    if "exact" in given:
+        needed |= {"origin"}
+    if missing := needed - {name for name, item in given.items() if item != ""}:
+        raise ValueError(f"{wrong} lacks {_list(missing)}")
+    if status not in get_args(Status):
+        raise ValueError(f"{wrong} has status {status!r}; give {_list(get_args(Status))}")
+    if not isinstance(given["printed"], str):
+        raise ValueError(f"{wrong} needs printed as a string, which keeps the digits")
+    key = ".".join(path)
+    return Entry(**{"key": key, "source": path[0], "what": key} | given)
+
+
+def _list(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names))
+
+
+def _number(printed: str) -> Decimal | None:
+    try:
+        return Decimal(printed)
+    except InvalidOperation:
+        return None
+
+
+# Comparing ----------------------------------------------------------------------------------------
+
+
+def _verdict(entry: Entry, value: Value) -> Verdict:
+    target = entry.value
+    if entry.status == "corrected" and entry.exact is not None:
+        target = entry.exact
+    if isinstance(value, str) != isinstance(target, str):
+        kind = "text" if isinstance(target, str) else "a number"
+        raise ValueError(f"value of {entry.key} must be {kind}, found {value!r}")
+    if not isinstance(value, str) and not (isinstance(value, Real) and math.isfinite(value)):
+        raise ValueError(f"value of {entry.key} must be a finite number, found {value!r}")
+    if entry.status == "corrected":
+        return "corrected" if _equal_to_six_digits(value, target) else "differs"
+    return "agrees" if _rounds_to_print(value, entry) else "differs"
+
+
+def _rounds_to_print(value: Value, entry: Entry) -> bool:
+    printed = entry.value
+    if isinstance(value, str) or isinstance(printed, str) or entry.decimals == 0:
+        return value == printed
+    half_a_unit = 0.5 * 10.0**-entry.decimals
+    # A value right at the edge may be rounded either way, and so may the last bit of a float.
+    return abs(value - printed) <= half_a_unit + 4 * math.ulp(printed)
+
+
+def _equal_to_six_digits(value: Value, exact: Value) -> bool:
+    if isinstance(value, str) or not isinstance(exact, float) or exact == 0:
+        return value == exact
+    first_digit = math.floor(math.log10(abs(exact)))
+    return abs(value - exact) <= 0.5 * 10.0 ** (first_digit + 1 - _SIGNIFICANT_DIGITS)
+
+
+# Showing ------------------------------------------------------------------------------------------
+
+_NUMERIC = ("printed", "exact", "ours")
+
+
+def _cells(row: Row) -> dict[str, str]:
+    entry = row.entry
+    return {
+        "what": entry.what,
+        "source": f"{sources()[entry.source].name}, {entry.where}",
+        "printed": entry.printed,
+        "exact": "" if entry.exact is None else _digits(entry.exact, entry),
+        "ours": _digits(row.ours, entry),
+        "verdict": _verdict_text(row),
+    }
+
+
+def _digits(value: Value, entry: Entry) -> str:
+    """Show two digits more than were printed; integers as integers."""
+    if isinstance(value, str):
+        return value
+    if entry.decimals == 0 and value == int(value):
+        return str(int(value))
+    return f"{value:.{entry.decimals + 2}f}"
+
+
+def _verdict_text(row: Row) -> str:
+    match row.verdict:
+        case "agrees":
+            return "✓ agrees"
+        case "differs":
+            return "✗ differs"
+    if row.print_error is None:
+        return "≠ print corrected"
+    sign = "-" if row.print_error < 0 else "+"
+    return f"≠ print corrected, off by {sign}{_digits(abs(row.print_error), row.entry)}"
+
+
+def _css(column: str) -> str:
+    return ' class="number"' if column in _NUMERIC else ""
