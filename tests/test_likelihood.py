@@ -107,7 +107,7 @@ def test_score_is_the_slope(theta: tuple[float, float], unbalanced: Rows) -> Non
         / (2 * h)
         for step in h * np.eye(2)
     ]
-    # central differences are right to h^2 of the slope, and to the rounding of the value, cond(V) eps, over h
+    # central differences are right to h^2 of the slope, and to cond(V) eps times the value, over h
     value = negloglik_transformed(theta, *unbalanced)
     assert_allclose(score(theta, *unbalanced), by_differences, rtol=1e-8, atol=1e-13 * value / h)
 
@@ -136,6 +136,12 @@ def test_the_start_does_not_matter(
 def test_a_start_on_the_plateau_is_told(balanced: Rows) -> None:
     with pytest.raises(ValueError, match=r"start \[-8.0, 8.0\].*start nearer"):
         fit_ml(*balanced, start=(-8, 8))
+
+
+@pytest.mark.parametrize("start", [[300.0, 3.0], [3.0, 300.0], [3.0], [np.nan, 3.0]])
+def test_a_useless_start_is_told(start: list[float], balanced: Rows) -> None:
+    with pytest.raises(ValueError, match="start"):
+        fit_ml(*balanced, start=start)
 
 
 def test_closed_form_of_the_balanced_one_way_layout() -> None:
@@ -218,7 +224,7 @@ def test_z_of_source_1() -> None:
 
 
 def test_u_of_source_3() -> None:
-    # Dirmeier (2019), the printed excerpt of U: first and last three rows and columns
+    # Dirmeier (n.d.), the printed excerpt of U: first and last three rows and columns
     sleep = ms.load_sleepstudy()
     U, _ = intercept_slope_columns(sleep.subject, sleep.days)
     assert U.shape == (180, 36)

@@ -141,6 +141,10 @@ def test_counts_add_up() -> None:
         # printed -897.0393
         ("clark.lme4.loglik", -897.03934, "agrees"),
         ("clark.lme4.loglik", 897.03934, "differs"),
+        # printed 0.004416309719067267: of the 16 digits from the 4 on, a float keeps 15
+        ("dirmeier.simulation.gamma_mean", 0.004416309719067267, "agrees"),
+        ("dirmeier.simulation.gamma_mean", 0.004416309719067261, "agrees"),
+        ("dirmeier.simulation.gamma_mean", 0.004416309719067277, "differs"),
         # integers are equal or not, also when printed as "0."
         ("clark.lme4.n_obs", 180, "agrees"),
         ("clark.lme4.n_obs", np.int64(180), "agrees"),
@@ -298,6 +302,15 @@ def test_text_table_is_aligned(rows: list[published.Row]) -> None:
 def test_exact_column_is_left_out_when_empty(rows: list[published.Row]) -> None:
     assert "exact" not in str(published.table(rows[1:])).splitlines()[0]
     assert "exact" not in published.table(rows[1:])._repr_html_()
+
+
+def test_a_place_that_all_rows_share_is_told_once() -> None:
+    rows = [published.check("clark.lme4.n_obs", 180), published.check("clark.lme4.n_groups", 18)]
+    place = "Clark (2016), Results, printout of lmer(..., REML = FALSE)"
+    heading, header, *_ = str(published.table(rows, "Two numbers")).splitlines()
+    assert heading == f"Two numbers. {place}"
+    assert "source" not in header
+    assert published.table(rows)._repr_html_().count("Clark (2016)") == 1
 
 
 def test_html_table_is_semantic(rows: list[published.Row]) -> None:

@@ -652,11 +652,16 @@ def likelihood_surface(
     if optimum is not None:
         lowest = min(lowest, negloglik(np.log(optimum), y, X, Z))
     drop = value - lowest
+    levels = _one_two_five(max(1.0, drop.min()), drop.max())
+    if not levels:
+        raise ValueError(
+            f"tau_range {tau_range} and sigma_range {sigma_range} hold no contour: the drop in "
+            f"log-likelihood goes from {drop.min():.3g} to {drop.max():.3g} there; widen them"
+        )
 
     ax = _axes(ax)
     ax.set(xscale="log", yscale="log", xlim=tau_range, ylim=sigma_range)
     ax.set(xlabel="τ, standard deviation between groups", ylabel="σ, standard deviation within")
-    levels = _one_two_five(max(1.0, drop.min()), drop.max())
     contours = ax.contour(
         np.exp(log_tau), np.exp(log_sigma), drop, levels, colors=BLUE, linewidths=1.0
     )
@@ -775,7 +780,7 @@ def shrinkage(
     -------
     Axes
         With the smallest raw deviation at the bottom. An arrow leads from the ring (raw) to the
-        point (predicted) wherever the two do not touch.
+        point (predicted) wherever there is room for one.
 
     Raises
     ------
@@ -802,7 +807,7 @@ def shrinkage(
     left, right = ax.get_xlim()
     point = (right - left) / _size(ax)[0]
     for row, (tail, head) in enumerate(zip(start[order], end[order], strict=True)):
-        if abs(head - tail) > 9 * point:  # the markers do not touch: there is room for an arrow
+        if abs(head - tail) > 9 * point:  # there is room between the markers
             arrow = {"arrowstyle": "-|>", "color": INK, "linewidth": 1.0, "shrinkA": 3.5}
             arrow |= {"shrinkB": 2.5, "mutation_scale": 8}
             ax.annotate("", (head, row), (tail, row), arrowprops=arrow)
@@ -918,7 +923,7 @@ def _grouped(
     chosen = [] if len(highlight) == 0 else list(as_labels("highlight", np.asarray(highlight)))
     for level in chosen:
         if level not in levels:
-            raise ValueError(f"highlight names {level!r}, which is not one of the groups in group")
+            raise ValueError(f"highlight names '{level}', which is no label in group")
     return x, y, group, levels, chosen
 
 
@@ -1113,7 +1118,7 @@ def _label_contours(
     sides = [below, above]
     if steps is not None and _crowded(steps, log_tau[column], np.ptp(log_tau), log_sigma[row]):
         sides = [above, below]
-    places: dict[float, tuple[float, float]] = {}
+    places: list[tuple[float, float]] = []
     done = 0.0
     for heights, values in sides:
         taken = heights[0]
@@ -1122,12 +1127,11 @@ def _label_contours(
             height = np.interp(level, rising, heights)
             too_close = abs(height - taken) < gap or abs(height - heights[-1]) < gap / 2
             if level > done and not too_close:
-                places[level] = (np.exp(log_tau[column]), np.exp(height))
+                places.append((np.exp(log_tau[column]), np.exp(height)))
                 taken = height
         done = max(done, rising[-1])
     if places:
-        manual = list(places.values())
-        ax.clabel(contours, list(places), manual=manual, fmt="%g", colors=INK, fontsize=10)
+        ax.clabel(contours, manual=places, fmt="%g", colors=INK, fontsize=10)
 
 
 def _crowded(steps: FloatArray, log_tau: float, width: float, log_sigma: float) -> bool:
@@ -1135,4 +1139,4 @@ def _crowded(steps: FloatArray, log_tau: float, width: float, log_sigma: float) 
     fine = np.linspace(0, len(steps) - 1, 20 * len(steps))
     tau, sigma = (np.interp(fine, np.arange(len(steps)), column) for column in steps.T)
     near = sigma[np.abs(tau - log_tau) < width / 20]
-    return near.size > 0 and log_sigma - near.min() > near.max() - log_sigma
+    return bool(near.size > 0 and log_sigma - near.min() > near.max() - log_sigma)

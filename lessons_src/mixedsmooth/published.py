@@ -9,6 +9,7 @@ chapter is not written yet.
 import difflib
 import html
 import math
+import sys
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,6 +28,7 @@ Verdict = Literal["agrees", "corrected", "differs"]
 
 _INHERITED = ("where", "chapter", "status", "origin", "note")
 _SIGNIFICANT_DIGITS = 6
+_FLOAT_DIGITS = sys.float_info.dig  # the 15 that a float keeps, whatever the order of summation
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,17 @@ class Table:
         columns = {name: [row[name] for row in cells] for name in (cells[0] if cells else ())}
         if not any(columns.get("exact", ())):
             columns.pop("exact", None)
+        if self._common_place():
+            del columns["source"]
         return columns
+
+    def _common_place(self) -> str:
+        """Where all rows stand, if that is one place: it is told once, above the rows."""
+        places = {_place(row.entry) for row in self.rows}
+        return places.pop() if len(places) == 1 else ""
+
+    def _heading(self) -> str:
+        return ". ".join(part for part in (self.caption, self._common_place()) if part)
 
     def __str__(self) -> str:
         """Align the table as plain text."""
@@ -167,11 +179,13 @@ class Table:
             side = ">" if name in _NUMERIC else "<"
             aligned.append([f"{cell:{side}{width}}" for cell in [name, *cells]])
         lines = ["  ".join(line).rstrip() for line in zip(*aligned, strict=True)]
-        return "\n".join([self.caption, *lines] if self.caption else lines)
+        heading = self._heading()
+        return "\n".join([heading, *lines] if heading else lines)
 
     def _repr_html_(self) -> str:
         columns = self._columns()
-        caption = f"<caption>{html.escape(self.caption)}</caption>" if self.caption else ""
+        heading = self._heading()
+        caption = f"<caption>{html.escape(heading)}</caption>" if heading else ""
         header = "".join(f'<th scope="col"{_css(name)}>{name}</th>' for name in columns)
         lines = []
         for row, cells in zip(self.rows, zip(*columns.values(), strict=True), strict=True):
@@ -283,8 +297,9 @@ def parse(text: str) -> tuple[Mapping[str, Source], Mapping[str, Entry]]:
 def check(key: str, value: Value) -> Row:
     """Compare a computed value with the published one.
 
-    A value agrees when it rounds to the printed digits; integers and text must be equal. For a
-    corrected entry the value is compared with the right one instead, to six significant digits.
+    A value agrees when it rounds to the printed digits, of which the first 15 significant ones
+    count; integers and text must be equal. For a corrected entry the value is compared with the
+    right one instead, to six significant digits.
 
     Parameters
     ----------
@@ -341,9 +356,10 @@ def table(rows: Iterable[Row], caption: str | None = None) -> Table:
     Examples
     --------
     >>> print(table([check("clark.lme4.deviance", 1794.078643), check("clark.lme4.n_obs", 180)]))
-    what      source                                                            printed ...
-    deviance  Clark (2016), Results, printout of lmer(..., REML = FALSE)      1794.0786 ...
-    rows      Clark (2016), Results, printout of lmer(..., REML = FALSE)            180 ...
+    Clark (2016), Results, printout of lmer(..., REML = FALSE)
+    what        printed        exact         ours  verdict
+    deviance  1794.0786  1794.078643  1794.078643  ✓ agrees
+    rows            180                       180  ✓ agrees
     """
     return Table(tuple(rows), caption)
 
@@ -444,7 +460,8 @@ def _rounds_to_print(value: Value, entry: Entry) -> bool:
     printed = entry.value
     if isinstance(value, str) or isinstance(printed, str) or entry.decimals == 0:
         return value == printed
-    half_a_unit = 0.5 * 10.0**-entry.decimals
+    decimals = min(entry.decimals, _FLOAT_DIGITS - 1 - _first_digit(printed))
+    half_a_unit = 0.5 * 10.0**-decimals
     # A value right at the edge may be rounded either way, and so may the last bit of a float.
     return abs(value - printed) <= half_a_unit + 4 * math.ulp(printed)
 
@@ -452,8 +469,13 @@ def _rounds_to_print(value: Value, entry: Entry) -> bool:
 def _equal_to_six_digits(value: Value, exact: Value) -> bool:
     if isinstance(value, str) or not isinstance(exact, float) or exact == 0:
         return value == exact
-    first_digit = math.floor(math.log10(abs(exact)))
-    return abs(value - exact) <= 0.5 * 10.0 ** (first_digit + 1 - _SIGNIFICANT_DIGITS)
+    unit = 10.0 ** (_first_digit(exact) + 1 - _SIGNIFICANT_DIGITS)
+    return abs(value - exact) <= 0.5 * unit
+
+
+def _first_digit(number: float) -> int:
+    """Return the power of ten of the first digit that is not zero."""
+    return math.floor(math.log10(abs(number))) if number else 0
 
 
 # Showing ------------------------------------------------------------------------------------------
@@ -465,12 +487,16 @@ def _cells(row: Row) -> dict[str, str]:
     entry = row.entry
     return {
         "what": entry.what,
-        "source": f"{sources()[entry.source].name}, {entry.where}",
+        "source": _place(entry),
         "printed": entry.printed,
         "exact": "" if entry.exact is None else _digits(entry.exact, entry),
         "ours": _digits(row.ours, entry),
         "verdict": _verdict_text(row),
     }
+
+
+def _place(entry: Entry) -> str:
+    return f"{sources()[entry.source].name}, {entry.where}"
 
 
 def _digits(value: Value, entry: Entry) -> str:

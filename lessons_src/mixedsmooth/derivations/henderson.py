@@ -182,7 +182,9 @@ def solve_from_covariance(
     beta = generalized_least_squares(y, X, V)
     # b = Lambda Lambda' Z' V^-1 (y - X beta)
     factor = relative_factor(Lambda, Z.shape[1])
-    b = factor @ (factor.T @ (Z.T @ scipy.linalg.cho_solve(_factor(V), y - X @ beta)))
+    b = factor @ (
+        factor.T @ (Z.T @ scipy.linalg.cho_solve(_factor(V), y - X @ beta))
+    )
     return beta, b
 
 
@@ -228,13 +230,19 @@ def prediction_error_covariance(
      [-1.895  1.684  2.316]]
     """
     sigma = positive("sigma", sigma)
-    C, _ = mixed_model_equations(np.zeros(len(as_matrix("X", X))), X, Z, Lambda)
+    C, _ = mixed_model_equations(
+        np.zeros(len(as_matrix("X", X))), X, Z, Lambda
+    )
     # Var(beta_hat - beta, b_hat - b) = sigma^2 C^-1
-    covariance: FloatArray = sigma**2 * scipy.linalg.cho_solve(_factor(C), np.eye(len(C)))
+    covariance: FloatArray = sigma**2 * scipy.linalg.cho_solve(
+        _factor(C), np.eye(len(C))
+    )
     return covariance
 
 
-def conditional_covariance(Z: ArrayLike, Lambda: ArrayLike, sigma: float) -> FloatArray:
+def conditional_covariance(
+    Z: ArrayLike, Lambda: ArrayLike, sigma: float
+) -> FloatArray:
     """Covariance of b given y when beta is known: sigma^2 (Z'Z + (Lambda Lambda')^-1)^-1.
 
     These are the conditional variances that lme4 reports. They are written here as
@@ -263,7 +271,7 @@ def conditional_covariance(Z: ArrayLike, Lambda: ArrayLike, sigma: float) -> Flo
 
     References
     ----------
-    Bates et al. (2015), equation 56.
+    Bates et al. (2015), equations 57 to 59.
 
     Examples
     --------
@@ -277,7 +285,9 @@ def conditional_covariance(Z: ArrayLike, Lambda: ArrayLike, sigma: float) -> Flo
     # sigma^2 Lambda (Lambda' Z' Z Lambda + I)^-1 Lambda'
     ZLambda = Z @ factor
     inner = ZLambda.T @ ZLambda + np.eye(Z.shape[1])
-    covariance: FloatArray = sigma**2 * factor @ scipy.linalg.cho_solve(_factor(inner), factor.T)
+    covariance: FloatArray = (
+        sigma**2 * factor @ scipy.linalg.cho_solve(_factor(inner), factor.T)
+    )
     return covariance
 
 
@@ -314,12 +324,16 @@ def shrinkage_factor(n_j: ArrayLike, theta: float) -> FloatArray:
     """
     n_j = as_vector("n_j", n_j)
     if n_j.min() < 1:
-        raise ValueError(f"n_j counts the rows of a group and is at least 1; found {n_j.min():g}")
+        raise ValueError(
+            f"n_j counts the rows of a group and is at least 1; found {n_j.min():g}"
+        )
     # n_j / (n_j + 1 / theta^2)
     return n_j / (n_j + 1 / positive("theta", theta) ** 2)
 
 
-def _data(y: ArrayLike, X: ArrayLike, Z: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _data(
+    y: ArrayLike, X: ArrayLike, Z: ArrayLike
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     y = as_vector("y", y)
     X = as_matrix("X", X, n=len(y))
     Z = as_matrix("Z", Z, n=len(y))

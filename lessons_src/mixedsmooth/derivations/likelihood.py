@@ -18,7 +18,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from mixedsmooth._checks import as_labels, as_matrix, as_vector, full_rank, positive
+from mixedsmooth._checks import (
+    as_labels,
+    as_matrix,
+    as_vector,
+    full_rank,
+    positive,
+)
 
 FloatArray = NDArray[np.float64]
 NegLogLik = Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], float]
@@ -62,7 +68,9 @@ def grouping_columns(group: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
      [0. 0. 1.]
      [0. 0. 1.]]
     """
-    levels, level_of_row = np.unique(as_labels("group", group), return_inverse=True)
+    levels, level_of_row = np.unique(
+        as_labels("group", group), return_inverse=True
+    )
     if len(levels) < 2:
         raise ValueError(
             f"group has one level only ({levels[0]!s}): a random effect needs at least two groups; "
@@ -71,7 +79,9 @@ def grouping_columns(group: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
     return np.eye(len(levels))[level_of_row], levels
 
 
-def slope_columns(group: ArrayLike, x: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
+def slope_columns(
+    group: ArrayLike, x: ArrayLike
+) -> tuple[FloatArray, NDArray[Any]]:
     """Z of a random slope: the indicator columns, multiplied by the covariate.
 
     Parameters
@@ -109,7 +119,9 @@ def slope_columns(group: ArrayLike, x: ArrayLike) -> tuple[FloatArray, NDArray[A
     return indicator * x[:, None], levels
 
 
-def intercept_slope_columns(group: ArrayLike, x: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
+def intercept_slope_columns(
+    group: ArrayLike, x: ArrayLike
+) -> tuple[FloatArray, NDArray[Any]]:
     """Z of a random intercept and slope, the two columns of a level beside each other.
 
     Parameters
@@ -134,7 +146,7 @@ def intercept_slope_columns(group: ArrayLike, x: ArrayLike) -> tuple[FloatArray,
 
     References
     ----------
-    Dirmeier (2019): the matrix called U there.
+    Dirmeier (n.d.): the matrix called U there.
 
     Examples
     --------
@@ -145,10 +157,14 @@ def intercept_slope_columns(group: ArrayLike, x: ArrayLike) -> tuple[FloatArray,
     """
     intercepts, levels = grouping_columns(group)
     slopes, _ = slope_columns(group, x)
-    return np.stack([intercepts, slopes], axis=2).reshape(len(intercepts), -1), levels
+    return np.stack([intercepts, slopes], axis=2).reshape(
+        len(intercepts), -1
+    ), levels
 
 
-def marginal_covariance(Z: ArrayLike, Lambda: ArrayLike, sigma: float) -> FloatArray:
+def marginal_covariance(
+    Z: ArrayLike, Lambda: ArrayLike, sigma: float
+) -> FloatArray:
     """V, the covariance of y once the random effects are integrated out.
 
     With b = Lambda u, u ~ N(0, sigma^2 I):  V = sigma^2 (Z Lambda Lambda' Z' + I).
@@ -242,7 +258,9 @@ def relative_factor(Lambda: ArrayLike, q: int) -> FloatArray:
     return matrix
 
 
-def generalized_least_squares(y: ArrayLike, X: ArrayLike, V: ArrayLike) -> FloatArray:
+def generalized_least_squares(
+    y: ArrayLike, X: ArrayLike, V: ArrayLike
+) -> FloatArray:
     """Best linear unbiased estimate of beta when y has covariance V.
 
     Parameters
@@ -282,7 +300,9 @@ def generalized_least_squares(y: ArrayLike, X: ArrayLike, V: ArrayLike) -> Float
     return _least_squares(_solve(L, X), _solve(L, y))
 
 
-def negloglik_transformed(theta: ArrayLike, y: ArrayLike, X: ArrayLike, Z: ArrayLike) -> float:
+def negloglik_transformed(
+    theta: ArrayLike, y: ArrayLike, X: ArrayLike, Z: ArrayLike
+) -> float:
     """Negative log-likelihood by transforming the rows to independence.
 
     With V = L L', the rows of L^-1 y are independent with variance 1, and
@@ -331,11 +351,13 @@ def negloglik_transformed(theta: ArrayLike, y: ArrayLike, X: ArrayLike, Z: Array
     L = _cholesky(V, len(y))
     # y* = L^-1 y and X* = L^-1 X: independent rows with variance 1
     y_star, X_star = _solve(L, y), _solve(L, X)
-    # beta: ordinary least squares of y* on X*, which is generalized least squares of y on X
+    # beta: least squares of y* on X*, which is generalized least squares of y on X
     residual = y_star - X_star @ _least_squares(X_star, y_star)
     # -l = n/2 log(2 pi) + log|L| + ||y* - X* beta||^2 / 2
     return float(
-        len(y) / 2 * np.log(2 * np.pi) + np.log(np.diag(L)).sum() + residual @ residual / 2
+        len(y) / 2 * np.log(2 * np.pi)
+        + np.log(np.diag(L)).sum()
+        + residual @ residual / 2
     )
 
 
@@ -400,7 +422,9 @@ def negloglik_mvn(
     return -float(multivariate_normal(mean=X @ coefficients, cov=V).logpdf(y))
 
 
-def score(theta: ArrayLike, y: ArrayLike, X: ArrayLike, Z: ArrayLike) -> FloatArray:
+def score(
+    theta: ArrayLike, y: ArrayLike, X: ArrayLike, Z: ArrayLike
+) -> FloatArray:
     """Gradient of `negloglik_transformed`: it is zero at the optimum.
 
     Beta is at its best for every theta, so it contributes nothing (the envelope theorem), and for
@@ -450,8 +474,10 @@ def score(theta: ArrayLike, y: ArrayLike, X: ArrayLike, Z: ArrayLike) -> FloatAr
     y_star, X_star, Z_star = _solve(L, y), _solve(L, X), _solve(L, Z)
     r_star = y_star - X_star @ _least_squares(X_star, y_star)
     # tr(V^-1 Z Z') = ||Z*||^2  and  r' V^-1 Z Z' V^-1 r = ||Z*' r*||^2
-    by_log_tau = tau**2 * (np.sum(Z_star**2) - np.sum((Z_star.T @ r_star) ** 2))
-    # sigma^2 I = V - tau^2 Z Z', so that both terms follow from tr(V^-1 V) = n and r' V^-1 r
+    by_log_tau = tau**2 * (
+        np.sum(Z_star**2) - np.sum((Z_star.T @ r_star) ** 2)
+    )
+    # sigma^2 I = V - tau^2 Z Z': both terms follow from tr(V^-1 V) = n and r' V^-1 r
     by_log_sigma = len(y) - r_star @ r_star - by_log_tau
     return np.array([by_log_tau, by_log_sigma])
 
@@ -585,15 +611,20 @@ def fit_ml(
     Z = as_matrix("Z", Z, n=len(y))
     ols_residual = y - X @ _least_squares(X, y)
     mean_square = float(ols_residual @ ols_residual) / len(y)
-    if mean_square <= (len(y) * np.finfo(float).eps) ** 2 * float(y @ y) / len(y):
+    if mean_square <= (len(y) * np.finfo(float).eps) ** 2 * float(
+        y @ y
+    ) / len(y):
         raise ValueError(
             f"y is explained by the {X.shape[1]} columns of X without error, so there is no "
             "variance left to divide; use more rows or fewer columns"
         )
-    if start is None:
-        start = np.full(2, np.log(mean_square / 2) / 2)
-    theta_0 = as_vector("start", start)
-    _standard_deviations(theta_0)
+    guess = np.full(2, np.log(mean_square / 2) / 2)
+    theta_0 = guess if start is None else as_vector("start", start)
+    if theta_0.shape != (2,) or np.abs(theta_0 - guess).max() > 15:
+        raise ValueError(
+            "start must be (log tau, log sigma), each within 15 of the logarithm of the residual "
+            f"standard deviation, {guess[0]:.1f}; found {theta_0.tolist()}"
+        )
     path = [theta_0]
     optimum = minimize(
         negloglik,
@@ -601,15 +632,21 @@ def fit_ml(
         args=(y, X, Z),
         method="Nelder-Mead",
         callback=lambda theta: path.append(theta.copy()),
-        options={"xatol": 1e-8, "fatol": 1e-9, "maxiter": 2_000, "maxfev": 4_000},
+        options={
+            "xatol": 1e-8,
+            "fatol": 1e-9,
+            "maxiter": 2_000,
+            "maxfev": 4_000,
+        },
     )
     tau, sigma = np.exp(optimum.x)
     value = float(optimum.fun)
-    # The simplex cannot reach log tau = -infinity. At tau = 0 the fit is ordinary least squares.
+    # The simplex cannot reach log tau = -infinity: there it is ordinary least squares.
     at_zero = len(y) / 2 * (np.log(2 * np.pi * mean_square) + 1)
     on_boundary = bool(at_zero <= value + 1e-9 * abs(value))
     if on_boundary:
-        # Is it an optimum? The slope by tau^2 at tau = 0 is (||Z||^2 - ||Z'r||^2 / s^2) / 2 s^2.
+        # An optimum? With s^2 the mean square, the slope by tau^2 at tau = 0 is
+        # (||Z||^2 - ||Z'r||^2 / s^2) / (2 s^2)
         if np.sum(Z**2) < np.sum((Z.T @ ols_residual) ** 2) / mean_square:
             raise ValueError(
                 f"start {theta_0.tolist()} is so far out that the likelihood is flat there, and "
@@ -646,7 +683,9 @@ def _standard_deviations(theta: ArrayLike) -> tuple[float, float]:
     return float(tau), float(sigma)
 
 
-def _response_and_design(y: ArrayLike, X: ArrayLike) -> tuple[FloatArray, FloatArray]:
+def _response_and_design(
+    y: ArrayLike, X: ArrayLike
+) -> tuple[FloatArray, FloatArray]:
     y = as_vector("y", y)
     X = as_matrix("X", X, n=len(y))
     full_rank("X", X)

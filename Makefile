@@ -1,0 +1,79 @@
+# Two commands: `make book` builds the book, `make test` checks everything.
+# They need Python 3.11 or newer with venv, and make; the tests also need Chromium.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+UV ?= $(BIN)/uv
+PORT ?= 8000
+MATHJAX_VERSION := 3.2.2
+
+BUILD := book/_build
+HTML := $(BUILD)/html/index.html
+
+# One BLAS thread: the matrices of the chapters are small.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+
+.PHONY: help book test lint serve lock mathjax clean
+.DELETE_ON_ERROR:
+
+help: ## say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+# ---- set-up: the locked packages, then the library itself ----
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Python 3.11 or newer is needed, and $(PYTHON) is %d.%d: try make PYTHON=python3.12" % v[:2])'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -c 'import matplotlib.font_manager' # makes its font list now, not in a chapter
+	@touch $@
+
+# ---- the book ----
+
+# Jupyter Book knows the cells of a chapter, not the library and the data that they use: when these
+# change (or the page extensions, or the list of pages), what was built before is dropped.
+book: $(READY) ## execute every chapter and write the pages to book/_build/html
+	@inputs=$$(find lessons_src data book/_ext book/_toc.yml requirements.lock -type f ! -path '*/__pycache__/*' \
+	    | LC_ALL=C sort | tr '\n' '\0' | xargs -0 sha256sum | sha256sum); \
+	if [ "$$inputs" != "$$(cat $(BUILD)/inputs.sha256 2>/dev/null)" ]; then \
+	    rm -rf $(BUILD); mkdir -p $(BUILD); echo "$$inputs" > $(BUILD)/inputs.sha256; \
+	fi
+	@# after a failure the pages are read again: else a second run would not see its warnings
+	@$(BIN)/jupyter-book build book -q -n -W --keep-going > $(BUILD)/build.log 2>&1 \
+	    || { cat $(BUILD)/build.log; rm -rf $(BUILD)/.doctrees; exit 1; }
+	@echo "The book is in $(HTML): open it in a browser, or run make serve."
+
+serve: ## show the built book at a local address (PORT=8000)
+	@$(BIN)/python book/_ext/serve.py $(PORT)
+
+# ---- checks ----
+
+lint: $(READY) ## check style and types
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check .
+	@$(BIN)/mypy
+
+test: lint book ## lint, build the book, run all tests (library, examples, pages in Chromium)
+	@$(BIN)/python -m pytest -q
+
+# ---- upkeep ----
+
+lock: $(READY) ## choose the versions in requirements.lock anew
+	$(UV) pip compile pyproject.toml --extra book --extra dev --extra pandas --universal \
+	    --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	    --no-emit-find-links --upgrade --quiet --output-file requirements.lock
+
+mathjax: $(READY) ## renew the MathJax files in book/_static (needs npm)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+	    && npm pack --silent --pack-destination "$$folder" mathjax@$(MATHJAX_VERSION) \
+	    && tar -xzf "$$folder"/mathjax-*.tgz -C "$$folder" \
+	    && $(BIN)/python book/_ext/vendor_mathjax.py "$$folder/package"
+
+clean: ## remove what was built, and the environment
+	rm -rf $(BUILD) $(VENV) .mypy_cache .pytest_cache .ruff_cache dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

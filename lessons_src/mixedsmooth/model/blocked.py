@@ -1,0 +1,636 @@
+"""The profiled deviance and its gradient, by a blocked Cholesky factorization (chapter 7).
+
+The model is y = X beta + Z Lambda u + e with u ~ N(0, sigma^2 I), e ~ N(0, sigma^2 W^-1). All that
+the data contribute is the matrix of cross-products A = [Z X y]' W [Z X y], formed once. Lambda is
+block diagonal: I kron T_f for the grouping factor f, with T_f lower triangular and its entries in
+theta. The profiled deviance is
+
+    d(theta) = log|Lambda' Z'WZ Lambda + I| + N (1 + log(2 pi r^2 / N)) - sum log w
+
+with r^2 the minimum of the penalized least-squares criterion and N = n. For REML N = n - p, and
+log|L_X|^2 is added, where L_X L_X' = sigma^2 X'V^-1 X. All of it stands on the diagonal of the
+Cholesky factor of the cross-products, in which y is the last column.
+
+The columns of Z come in two parts. The *head* is the largest grouping factor: its block of A is
+block diagonal, one k x k block for each level, so it is eliminated level by level. What remains,
+A~ = A_tt - A_th M A_ht, is the same problem for the *tail*: all other columns of Z, then X, then y.
+
+Arrays over the levels of the head have the level as their last axis, so that a loop over the k
+effects of a level runs over long vectors.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import scipy.sparse
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotri, dtrtrs
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+
+# Most numbers that a map of pairs may store before blocks are used instead.
+DENSE_PAIRS = 4_000_000
+SPARSE_PAIRS = 100_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """The columns of one random-effects term: levels times effects.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (n,)
+        Level of each row.
+    levels : int
+        Number of levels m.
+    effects : tuple of ndarray, each of shape (n,)
+        The k values of a row that the effects of its level multiply.
+    correlated : bool
+        Whether T is a full lower triangle, or diagonal.
+    """
+
+    codes: IntArray
+    levels: int
+    effects: tuple[FloatArray, ...]
+    correlated: bool
+
+    @property
+    def size(self) -> int:
+        """Number of columns of Z, m k."""
+        return self.levels * len(self.effects)
+
+
+class Shape(NamedTuple):
+    """What theta needs to know of a term: m levels, k effects, T a full triangle or diagonal."""
+
+    levels: int
+    effects: int
+    correlated: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Blocks:
+    """The block C of A between head and tail, a k x t matrix for each level of the head.
+
+    Attributes
+    ----------
+    C : ndarray, shape (k, t, J)
+        The blocks.
+    """
+
+    C: FloatArray
+
+    def inner(self, M: FloatArray) -> FloatArray:
+        """Sum over the levels of C_j' M_j C_j, shape (t, t), for M of shape (k, k, J)."""
+        MC = np.einsum("abj,btj->atj", M, self.C)
+        return np.asarray(np.tensordot(self.C, MC, ((0, 2), (0, 2))))
+
+    def outer(self, G: FloatArray) -> FloatArray:
+        """C_j G C_j' of each level, shape (k, k, J), for G of shape (t, t)."""
+        product: FloatArray = np.einsum("atj,btj->abj", self.C, np.matmul(G, self.C))
+        return product
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The same block C, as products of pairs of its entries.
+
+    The sum over levels of C_j' M_j C_j is linear in M, and C_j G C_j' is the transposed map. Where
+    the levels touch few columns of the tail, or there are few of them, the map is formed once.
+
+    Attributes
+    ----------
+    products : ndarray or csr_array, shape (k k J, t t)
+        C_j[a, s] C_j[b, t] in row (a, b, j) and column (s, t).
+    shape : tuple of int
+        (k, t, J).
+    """
+
+    products: FloatArray | scipy.sparse.csr_array
+    shape: tuple[int, int, int]
+
+    def inner(self, M: FloatArray) -> FloatArray:
+        """Sum over the levels of C_j' M_j C_j, shape (t, t), for M of shape (k, k, J)."""
+        _, t, _ = self.shape
+        return np.asarray((self.products.T @ M.ravel()).reshape(t, t))
+
+    def outer(self, G: FloatArray) -> FloatArray:
+        """C_j G C_j' of each level, shape (k, k, J), for G of shape (t, t)."""
+        k, _, J = self.shape
+        return np.asarray((self.products @ G.ravel()).reshape(k, k, J))
+
+
+@dataclass(frozen=True, eq=False)
+class CrossProducts:
+    """A = [Z X y]' W [Z X y] in blocks.
+
+    Attributes
+    ----------
+    n, p : int
+        Rows, and columns of X.
+    log_weights : float
+        Sum of log w.
+    head : ndarray, shape (k, k, J)
+        A_hh, a k x k block for each level of the head.
+    coupling : Blocks or Pairs
+        A_ht.
+    tail : ndarray, shape (t, t)
+        A_tt; its columns are those of the other terms in their order, then X, then y.
+    factors : tuple of Shape
+        Levels, effects and correlation of the terms, head first.
+    """
+
+    n: int
+    p: int
+    log_weights: float
+    head: FloatArray
+    coupling: Blocks | Pairs
+    head_dense: FloatArray
+    head_sparse: tuple[scipy.sparse.csr_array, ...]
+    tail: FloatArray
+    factors: tuple[Shape, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Factorization:
+    """The blocked Cholesky factorization at one theta, and what the deviance needs of it.
+
+    Attributes
+    ----------
+    T : tuple of ndarray, each of shape (k, k)
+        The lower triangular factors, head first.
+    P, M : ndarray, shape (k, k, J)
+        T H_j^-1 and T H_j^-1 T' with H_j = T' A_j T + I.
+    reduced : ndarray, shape (t, t)
+        A~, what the head leaves to the tail.
+    L : ndarray, shape (t, t)
+        Cholesky factor of the tail, y last.
+    log_det_Z, log_det_X : float
+        log|Lambda' Z'WZ Lambda + I| and log|L_X|^2.
+    r2 : float
+        The penalized residual sum of squares: the square of the last pivot.
+    """
+
+    T: tuple[FloatArray, ...]
+    P: FloatArray
+    M: FloatArray
+    reduced: FloatArray
+    L: FloatArray
+    log_det_Z: float
+    log_det_X: float
+    r2: float
+
+
+def cross_products(
+    factors: Sequence[Factor], X: FloatArray, y: FloatArray, w: FloatArray | None
+) -> CrossProducts:
+    """Form A from the columns, in one pass over the rows.
+
+    Parameters
+    ----------
+    factors : sequence of Factor
+        Random-effects terms, the head first.
+    X : ndarray, shape (n, p)
+        Fixed effects.
+    y : ndarray, shape (n,)
+        Response.
+    w : ndarray, shape (n,), or None
+        Weights, all positive; None for ones.
+
+    Returns
+    -------
+    CrossProducts
+        The blocks.
+    """
+    head, *others = factors
+    dense = [*X.T, y]
+    weighted = dense if w is None else [w * column for column in dense]
+    z_head = head.effects if w is None else tuple(w * z for z in head.effects)
+    k, J, d = len(head.effects), head.levels, len(dense)
+
+    def by_level(values: FloatArray) -> FloatArray:
+        return np.asarray(np.bincount(head.codes, values, minlength=J), dtype=np.float64)
+
+    head_block = np.empty((k, k, J))
+    dense_block = np.empty((k, d, J))
+    for a, z in enumerate(z_head):
+        for b in range(a + 1):
+            head_block[a, b] = head_block[b, a] = by_level(z * head.effects[b])
+        for t, column in enumerate(dense):
+            dense_block[a, t] = by_level(z * column)
+
+    starts = np.cumsum([0, *(f.size for f in others)])
+    m = int(starts[-1])
+    tail = np.zeros((m + d, m + d))
+    columns = np.stack(dense)
+    tail[m:, m:] = columns @ np.stack(weighted).T
+    for f, at in zip(others, starts, strict=False):
+        for b, z in enumerate(f.effects):
+            rows = at + b + len(f.effects) * np.arange(f.levels)
+            for t, column in enumerate(weighted):
+                tail[rows, m + t] = np.bincount(f.codes, weights=z * column, minlength=f.levels)
+    tail[m:, :m] = tail[:m, m:].T
+    if m:
+        Z_tail = _indicators(others, starts, np.arange(len(y)), len(y), None)
+        WZ = Z_tail if w is None else Z_tail.multiply(w[:, None]).tocsr()
+        tail[:m, :m] = (Z_tail.T @ WZ).toarray()
+    sparse_blocks = tuple(_indicators(others, starts, head.codes, J, z) for z in z_head if m)
+    return CrossProducts(
+        n=len(y),
+        p=X.shape[1],
+        log_weights=0.0 if w is None else float(np.log(w).sum()),
+        head=head_block,
+        coupling=_coupling(dense_block, sparse_blocks),
+        head_dense=dense_block,
+        head_sparse=sparse_blocks,
+        tail=tail,
+        factors=tuple(Shape(f.levels, len(f.effects), f.correlated) for f in factors),
+    )
+
+
+def unpack(theta: FloatArray, shapes: Sequence[Shape]) -> list[FloatArray]:
+    """Return the T of each term: lower triangles filled column by column, or diagonals.
+
+    Parameters
+    ----------
+    theta : ndarray
+        All parameters, one term after the other.
+    shapes : sequence of Shape
+        The terms.
+
+    Returns
+    -------
+    list of ndarray, each of shape (k, k)
+        Lower triangular matrices.
+
+    Examples
+    --------
+    >>> print(unpack(np.array([1.0, 2.0, 3.0]), [Shape(18, 2, True)])[0])
+    [[1. 0.]
+     [2. 3.]]
+    """
+    T = []
+    at = 0
+    for _, k, correlated in shapes:
+        matrix = np.zeros((k, k))
+        rows, columns = _entries(k, correlated)
+        matrix[rows, columns] = theta[at : at + len(rows)]
+        T.append(matrix)
+        at += len(rows)
+    return T
+
+
+def pack(T: Sequence[FloatArray], shapes: Sequence[Shape]) -> FloatArray:
+    """Return the entries of each T that are parameters: the inverse of `unpack`.
+
+    Parameters
+    ----------
+    T : sequence of ndarray, each of shape (k, k)
+        Matrices, of which the entries that are no parameters are left out.
+    shapes : sequence of Shape
+        The terms.
+
+    Returns
+    -------
+    ndarray
+        theta.
+
+    Examples
+    --------
+    >>> print(pack([np.array([[1.0, 9.0], [2.0, 3.0]])], [Shape(18, 2, True)]))
+    [1. 2. 3.]
+    """
+    return np.concatenate(
+        [
+            matrix[_entries(k, correlated)]
+            for matrix, (_, k, correlated) in zip(T, shapes, strict=True)
+        ]
+    )
+
+
+@cache
+def _entries(k: int, correlated: bool) -> tuple[IntArray, IntArray]:
+    """Rows and columns of the parameters in T, in lme4's order."""
+    if not correlated:
+        return np.arange(k), np.arange(k)
+    columns, rows = np.triu_indices(k)
+    return rows.astype(np.intp), columns.astype(np.intp)
+
+
+def factorize(A: CrossProducts, T: Sequence[FloatArray]) -> Factorization:
+    """Factor [Lambda'Z'WZ Lambda + I, ...] by blocks: head, reduction, tail.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    T : sequence of ndarray
+        The lower triangular factors, head first.
+
+    Returns
+    -------
+    Factorization
+        The factors and the terms of the deviance.
+
+    References
+    ----------
+    Bates et al. (2015), equations 18 to 30; the appended y is that of MixedModels.jl.
+    """
+    # H_j = T' A_j T + I, the k x k blocks of the head
+    k = len(T[0])
+    H = np.matmul(T[0].T, _left(T[0].T, A.head))
+    H[np.arange(k), np.arange(k)] += 1
+    H_inverse, log_det_head = _inverse(H)
+    P = _left(T[0], H_inverse)
+    M = np.matmul(T[0], P)
+    # A~ = A_tt - sum_j C_j' M_j C_j
+    reduced = A.tail - A.coupling.inner(M)
+    # L L' = Lambda' A~ Lambda + I (no I for X and y)
+    m = len(reduced) - A.p - 1
+    S = _times_lambda(_times_lambda(reduced, A, T).T, A, T)
+    S[np.arange(m), np.arange(m)] += 1
+    L, failed = dpotrf(S.T, lower=1)
+    if failed:
+        raise np.linalg.LinAlgError(f"pivot {failed} of the tail is not positive")
+    log_diagonal = 2 * np.log(np.diag(L))
+    return Factorization(
+        T=tuple(T),
+        P=P,
+        M=M,
+        reduced=reduced,
+        L=L,
+        log_det_Z=log_det_head + float(log_diagonal[:m].sum()),
+        log_det_X=float(log_diagonal[m:-1].sum()),
+        r2=float(L[-1, -1] ** 2),
+    )
+
+
+def deviance(A: CrossProducts, f: Factorization, reml: bool) -> float:
+    """Profiled deviance, or profiled REML criterion.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+    reml : bool
+        Whether to use the restricted likelihood.
+
+    Returns
+    -------
+    float
+        Minus twice the (restricted) log-likelihood at theta, beta and sigma at their best.
+
+    References
+    ----------
+    Bates et al. (2015), equations 34 and 41.
+    """
+    N = A.n - A.p if reml else A.n
+    # d = log|Lambda'Z'WZ Lambda + I| (+ log|L_X|^2) + N (1 + log(2 pi r^2 / N)) - sum log w
+    log_det = f.log_det_Z + (f.log_det_X if reml else 0.0)
+    return log_det + N * (1 + float(np.log(2 * np.pi * f.r2 / N))) - A.log_weights
+
+
+def gradient(A: CrossProducts, f: Factorization, reml: bool) -> list[FloatArray]:
+    """Differentiate the profiled deviance by the entries of each T.
+
+    No inverse of T occurs, so a variance of zero is no special case.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+    reml : bool
+        Whether to use the restricted likelihood.
+
+    Returns
+    -------
+    list of ndarray, each of shape (k, k)
+        Derivatives by all entries of T, head first. Those above the diagonal are not parameters.
+    """
+    N = A.n - A.p if reml else A.n
+    t = len(f.L)
+    m = t - A.p - 1
+    # d = log|S_R| + N log r^2 as a function of S = Lambda' A~ Lambda + I has the derivative
+    # Q = S_R^-1 + (N / r^2) w w',  w = (-u, -beta, 1),  R = columns of Z (and X for REML)
+    Q = tail_inverse(f, t - 1 if reml else m)
+    w = np.append(-_coefficients(f), 1.0)
+    Q += np.outer(w * (N / f.r2), w)
+    # dd/dLambda = 2 A~ Lambda Q, and T_f collects the diagonal blocks of its levels
+    slopes = []
+    at = 0
+    scaled = _times_lambda(f.reduced[:m], A, f.T) if m else f.reduced[:0]
+    for levels, k, _ in A.factors[1:]:
+        block = slice(at, at + levels * k)
+        rows = scaled[block].reshape(levels, k, t)
+        columns = Q[block].reshape(levels, k, t)
+        slopes.append(2 * np.einsum("lat,lbt->ab", rows, columns))
+        at += levels * k
+    # the head acts through log|H_j| and through A~:  with E_j = C_j (Lambda Q Lambda') C_j',
+    # dd/dT = 2 sum_j (A_j - E_j + A_j M_j E_j) P_j
+    E = A.coupling.outer(between_lambdas(Q, A, f.T))
+    ME = np.einsum("acj,cbj->abj", f.M, E)
+    inner = A.head - E + np.einsum("acj,cbj->abj", A.head, ME)
+    return [2 * np.einsum("acj,cbj->ab", inner, f.P), *slopes]
+
+
+def degrees_of_freedom(A: CrossProducts, f: Factorization, reml: bool) -> list[FloatArray]:
+    """Effective degrees of freedom of each effect, summed over the levels of its term.
+
+    They are m minus the sum of the diagonal entries that belong to the effect in
+    (Lambda'Z'WZ Lambda + I)^-1; with `reml`, in the inverse that has X beside Z, so that beta
+    counts as estimated.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+    reml : bool
+        Whether X stands beside Z.
+
+    Returns
+    -------
+    list of ndarray, each of shape (k,)
+        Degrees of freedom, head first.
+    """
+    Q = tail_inverse(f, len(f.L) - (1 if reml else A.p + 1))
+    # the head's block is H_j^-1 + P_j' E_j P_j, and H_j^-1 = I - P_j' A_j T
+    E = A.coupling.outer(between_lambdas(Q, A, f.T))
+    AT = np.einsum("acj,cb->abj", A.head, f.T[0])
+    EP = np.einsum("acj,cbj->abj", E, f.P)
+    degrees = [np.einsum("abj,abj->b", f.P, AT - EP)]
+    at = 0
+    for levels, k, _ in A.factors[1:]:
+        inverse = np.diag(Q)[at : at + levels * k].reshape(levels, k)
+        degrees.append(levels - inverse.sum(axis=0))
+        at += levels * k
+    return degrees
+
+
+def tail_inverse(f: Factorization, r: int) -> FloatArray:
+    """Inverse of the first r rows and columns of the tail's L L', the rest zero, shape (t, t)."""
+    Q = np.zeros_like(f.L)
+    if r:
+        inverse, _ = dpotri(np.asfortranarray(f.L[:r, :r]), lower=1, overwrite_c=r < len(Q))
+        np.add(inverse, inverse.T, out=Q[:r, :r])  # above the diagonal L and its inverse are zero
+        Q[np.arange(r), np.arange(r)] /= 2
+    return Q
+
+
+def between_lambdas(Q: FloatArray, A: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
+    """Return Lambda Q Lambda' of the tail, for a symmetric Q."""
+    transposed = [T_f.T for T_f in T]
+    return _times_lambda(_times_lambda(Q, A, transposed).T, A, transposed)
+
+
+def solve(A: CrossProducts, f: Factorization) -> tuple[FloatArray, list[FloatArray]]:
+    """Return beta and the spherical effects u of each term, the minimum of penalized least squares.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+
+    Returns
+    -------
+    beta : ndarray, shape (p,)
+        Fixed effects.
+    u : list of ndarray, each of shape (m, k)
+        Spherical effects of the levels of each term, head first; b = u T'.
+    """
+    m = len(f.L) - A.p - 1
+    solution = _coefficients(f)
+    beta = solution[m:]
+    u, b = [], []
+    at = 0
+    for (levels, k, _), T in zip(A.factors[1:], f.T[1:], strict=True):
+        u.append(solution[at : at + levels * k].reshape(levels, k))
+        b.append(u[-1] @ T.T)
+        at += levels * k
+    # u_j = P_j' C_j (-b_t, -beta, 1)
+    v = np.append(np.concatenate([-effects.ravel() for effects in b] + [-beta]), 1.0)
+    Cv = np.einsum("btj,t->bj", A.head_dense, v[m:])
+    for a, block in enumerate(A.head_sparse):
+        Cv[a] += block @ v[:m]
+    return beta, [np.einsum("baj,bj->ja", f.P, Cv), *u]
+
+
+def _left(T: FloatArray, B: FloatArray) -> FloatArray:
+    """T B_j for each level, B of shape (k, k, J)."""
+    product: FloatArray = T @ B.reshape(len(B), -1)
+    return product.reshape(B.shape)
+
+
+def _coefficients(f: Factorization) -> FloatArray:
+    """Return (u, beta) of the tail from L' (u, beta) = l_y."""
+    solution, _ = dtrtrs(f.L[:-1, :-1], f.L[-1, :-1], lower=1, trans=1)
+    return np.asarray(solution, dtype=np.float64)
+
+
+def _times_lambda(B: FloatArray, A: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
+    """B Lambda over the columns of the tail; X and y stay as they are."""
+    if len(T) == 1:
+        return B
+    product = B.copy()
+    at = 0
+    for (levels, k, _), T_f in zip(A.factors[1:], T[1:], strict=True):
+        block = slice(at, at + levels * k)
+        if k == 1:
+            product[:, block] *= T_f[0, 0]
+        else:
+            product[:, block] = (B[:, block].reshape(-1, levels, k) @ T_f).reshape(len(B), -1)
+        at += levels * k
+    return product
+
+
+def _inverse(H: FloatArray) -> tuple[FloatArray, float]:
+    """Inverses of symmetric positive definite blocks (k, k, J), and the sum of log|H_j|."""
+    k = len(H)
+    if k == 1:
+        return 1 / H, float(np.log(H).sum())
+    # H = L L' column by column, and R = L^-1
+    L = np.zeros_like(H)
+    R = np.zeros_like(H)
+    for c in range(k):
+        L[c:, c] = H[c:, c]
+        for i in range(c):
+            L[c:, c] -= L[c:, i] * L[c, i]
+        R[c, c] = 1 / np.sqrt(L[c, c])
+        L[c:, c] *= R[c, c]
+        for i in range(c):
+            for a in range(i, c):
+                R[c, i] -= L[c, a] * R[a, i]
+            R[c, i] *= R[c, c]
+    diagonal = np.arange(k)
+    return np.einsum("caj,cbj->abj", R, R), -2 * float(np.log(R[diagonal, diagonal]).sum())
+
+
+def _indicators(
+    factors: Sequence[Factor], starts: IntArray, rows: IntArray, n: int, z: FloatArray | None
+) -> scipy.sparse.csr_array:
+    """Sum z times the columns of Z by row number: Z itself, or its products with another factor."""
+    row, column, value = [], [], []
+    for f, at in zip(factors, starts, strict=False):
+        for b, effect in enumerate(f.effects):
+            row.append(rows)
+            column.append(at + b + len(f.effects) * f.codes)
+            value.append(effect if z is None else effect * z)
+    shape = (n, int(starts[-1]))
+    entries = (np.concatenate(value), (np.concatenate(row), np.concatenate(column)))
+    return scipy.sparse.coo_array(entries, shape=shape).tocsr()  # sums what falls together
+
+
+def _coupling(dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array]) -> Blocks | Pairs:
+    """Choose between blocks and pairs by the size of what they store."""
+    k, d, J = dense.shape
+    if not sparse:
+        if k * k * J * d * d > DENSE_PAIRS:
+            return Blocks(dense)
+        products = np.einsum("asj,btj->abjst", dense, dense)
+        return Pairs(products.reshape(k * k * J, d * d), (k, d, J))
+    m = sparse[0].shape[1]
+    t = m + d
+    width = np.diff(sparse[0].indptr) + d
+    if k * k * int(np.sum(width.astype(np.int64) ** 2)) > SPARSE_PAIRS:
+        C = np.concatenate([np.stack([block.toarray().T for block in sparse]), dense], axis=1)
+        return Blocks(C)
+    # C of effect a as a sparse matrix with a row for each level; all effects have one pattern.
+    offsets = np.arange(0, J * d + 1, d)
+    columns = np.tile(np.arange(d), J)
+    blocks = [
+        scipy.sparse.hstack(
+            [block, scipy.sparse.csr_array((values.T.ravel(), columns, offsets), shape=(J, d))],
+            format="csr",
+        )
+        for block, values in zip(sparse, dense, strict=True)
+    ]
+    pattern = blocks[0]
+    # Entry e of a row makes pairs with all entries of the row, from its first on.
+    index = np.int32 if t * t < 2**31 else np.int64
+    row_start, row_width = np.repeat(np.stack([pattern.indptr[:-1], width]), width, axis=1)
+    ends = np.cumsum(row_width, dtype=np.int64)
+    other = np.repeat((row_start - (ends - row_width)).astype(index), row_width)
+    other += np.arange(ends[-1], dtype=index)
+    columns = np.repeat(pattern.indices.astype(index) * index(t), row_width)
+    columns += pattern.indices.astype(index)[other]
+    rows = np.append(0, ends)[pattern.indptr]
+    products = [
+        scipy.sparse.csr_array(
+            (np.repeat(a.data, row_width) * b.data[other], columns, rows), shape=(J, t * t)
+        )
+        for a in blocks
+        for b in blocks
+    ]
+    stacked = products[0] if k == 1 else scipy.sparse.vstack(products, format="csr")
+    return Pairs(stacked, (k, t, J))

@@ -1,0 +1,564 @@
+"""The result of a fit: frozen, with summaries in text and HTML, and predictions.
+
+What the optimum alone determines is stored; everything else is computed when it is asked for, and
+kept. Inside, columns are centered and scaled; `Scales` maps back.
+"""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from mixedsmooth.model.blocked import (
+    CrossProducts,
+    Factorization,
+    Shape,
+    between_lambdas,
+    degrees_of_freedom,
+    deviance,
+    pack,
+    solve,
+    tail_inverse,
+)
+from mixedsmooth.model.terms import (
+    Covariate,
+    Data,
+    Group,
+    codes_at,
+    effect_columns,
+    effect_names,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FloatArray = NDArray[np.float64]
+Method = Literal["REML", "ML"]
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What was asked for: the data and the terms.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+        Response.
+    intercept : bool
+        Whether X has a column of ones.
+    covariates : tuple of Covariate
+        The other columns of X.
+    groups : tuple of Group
+        Random-effects terms in the user's order, which is that of theta.
+    weights : ndarray, shape (n,), or None
+        Weights of the rows.
+    """
+
+    y: FloatArray
+    intercept: bool
+    covariates: tuple[Covariate, ...]
+    groups: tuple[Group, ...]
+    weights: FloatArray | None
+
+    @cached_property
+    def fixed_names(self) -> list[str]:
+        """Names of the columns of X."""
+        ones = ["(Intercept)"] if self.intercept else []
+        return ones + [name for covariate in self.covariates for name in covariate.names]
+
+    @cached_property
+    def group_names(self) -> list[str]:
+        """Names of the terms: the factor, with .1, .2, ... when it occurs again."""
+        factors = [g.factor for g in self.groups]
+        seen = [factors[:i].count(factor) for i, factor in enumerate(factors)]
+        return [f"{f}.{i}" if i else f for f, i in zip(factors, seen, strict=True)]
+
+    @cached_property
+    def shapes(self) -> list[Shape]:
+        """Shapes of the terms, in the user's order."""
+        return [Shape(len(g.levels), len(effect_names(g)), g.correlated) for g in self.groups]
+
+    @cached_property
+    def order(self) -> list[int]:
+        """Positions of the terms in the blocks: the head is the one with most columns."""
+        sizes = [shape.levels * shape.effects for shape in self.shapes]
+        head = int(np.argmax(sizes))
+        return [head, *(i for i in range(len(sizes)) if i != head)]
+
+
+@dataclass(frozen=True, eq=False)
+class Scales:
+    """How the inner, centered and scaled columns relate to the user's.
+
+    Attributes
+    ----------
+    y_center, y_scale : float
+        y = y_center + y_scale times the inner y.
+    K : ndarray, shape (p, p)
+        The inner X is X K.
+    B : tuple of ndarray, each of shape (k, k)
+        The inner effects of a level are B b / y_scale, for each term in the user's order.
+    criterion : float
+        What to add to the inner criterion.
+    """
+
+    y_center: float
+    y_scale: float
+    K: FloatArray
+    B: tuple[FloatArray, ...]
+    criterion: float
+
+    def outward(self, T: Sequence[FloatArray], model: Model) -> list[FloatArray]:
+        """Map the inner T, head first, to the user's T in the user's order."""
+        back: list[FloatArray] = [np.empty(0)] * len(T)
+        for i, inner in zip(model.order, T, strict=True):
+            back[i] = _triangle(scipy.linalg.solve_triangular(self.B[i], inner))
+        return back
+
+    def inward(self, T: Sequence[FloatArray], model: Model) -> list[FloatArray]:
+        """Map the user's T to the inner T, head first."""
+        return [_triangle(self.B[i] @ T[i]) for i in model.order]
+
+
+@dataclass(frozen=True, eq=False)
+class RandomEffects:
+    """The random effects of one term.
+
+    Attributes
+    ----------
+    name : str
+        Name of the grouping factor.
+    levels : ndarray, shape (m,)
+        Its labels.
+    names : list of str
+        Names of the k effects of a level.
+    cov : ndarray, shape (k, k)
+        Covariance of the effects of a level.
+    effects : ndarray, shape (m, k)
+        Predicted effects (BLUPs), a row for each level.
+    conditional_cov : ndarray, shape (m, k, k)
+        Covariance of the effects given y, at the estimated parameters.
+    """
+
+    name: str
+    levels: NDArray[Any]
+    names: list[str]
+    cov: FloatArray
+    effects: FloatArray
+    conditional_cov: FloatArray
+
+    @property
+    def sd(self) -> FloatArray:
+        """Standard deviations of the effects, shape (k,)."""
+        return np.sqrt(np.diag(self.cov))
+
+    @property
+    def corr(self) -> FloatArray:
+        """Correlations of the effects, shape (k, k); NaN where a variance is zero."""
+        scale = np.outer(self.sd, self.sd)
+        return np.divide(self.cov, scale, out=np.full_like(scale, np.nan), where=scale > 0)
+
+    @property
+    def conditional_sd(self) -> FloatArray:
+        """Conditional standard deviations of the effects, shape (m, k)."""
+        return np.sqrt(np.diagonal(self.conditional_cov, axis1=1, axis2=2))
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the effects as a data frame, levels as index, which needs pandas."""
+        import pandas as pd
+
+        index = pd.Index(self.levels, name=self.name)
+        return pd.DataFrame(self.effects, index=index, columns=self.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """A fitted linear mixed model.
+
+    Attributes
+    ----------
+    model : Model
+        Data and terms.
+    scales : Scales
+        How inner columns relate to the user's.
+    method : {"REML", "ML"}
+        Which likelihood was maximized.
+    products : CrossProducts
+        Cross-products of the inner columns.
+    factorization : Factorization
+        Their factorization at the optimum.
+    converged : bool
+        Whether another step would lower the criterion by less than 1e-6.
+    reason : str
+        Why the search ended.
+    evaluations : int
+        How often the criterion and its gradient were computed.
+    """
+
+    model: Model
+    scales: Scales
+    method: Method
+    products: CrossProducts
+    factorization: Factorization
+    converged: bool
+    reason: str
+    evaluations: int
+
+    # ---- parameters ----
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the fixed effects."""
+        return self.model.fixed_names
+
+    @property
+    def theta(self) -> FloatArray:
+        """Entries of the relative covariance factors, term by term, column by column."""
+        return pack(self._factors, self.model.shapes)
+
+    @cached_property
+    def _factors(self) -> list[FloatArray]:
+        return self.scales.outward(self.factorization.T, self.model)
+
+    @property
+    def n(self) -> int:
+        """Number of rows."""
+        return self.products.n
+
+    @cached_property
+    def sigma(self) -> float:
+        """Residual standard deviation, in the units of y."""
+        N = self.n - self.products.p if self.method == "REML" else self.n
+        return self.scales.y_scale * float(np.sqrt(self.factorization.r2 / N))
+
+    @cached_property
+    def _solution(self) -> tuple[FloatArray, list[FloatArray]]:
+        """Beta and b in the user's units and order."""
+        inner_beta, inner_u = solve(self.products, self.factorization)
+        inner_b = [u @ T.T for u, T in zip(inner_u, self.factorization.T, strict=True)]
+        beta = self.scales.y_scale * (self.scales.K @ inner_beta)
+        if self.model.intercept:
+            beta[0] += self.scales.y_center
+        b = [
+            self.scales.y_scale * scipy.linalg.solve_triangular(B, effects.T).T
+            for B, effects in zip(self.scales.B, self._in_user_order(inner_b), strict=True)
+        ]
+        return beta, b
+
+    @property
+    def beta(self) -> FloatArray:
+        """Fixed effects, shape (p,)."""
+        return self._solution[0]
+
+    @cached_property
+    def cov_beta(self) -> FloatArray:
+        """Covariance of the fixed effects, shape (p, p)."""
+        m = len(self.factorization.L) - self.products.p - 1
+        L_X = self.factorization.L[m:-1, m:-1]
+        # sigma^2 (L_X L_X')^-1 = (sigma L_X^-1)' (sigma L_X^-1), mapped by K
+        root = scipy.linalg.solve_triangular(L_X, self.scales.K.T * self.sigma, lower=True)
+        covariance: FloatArray = root.T @ root
+        return covariance
+
+    @property
+    def se(self) -> FloatArray:
+        """Standard errors of the fixed effects, shape (p,)."""
+        return np.sqrt(np.diag(self.cov_beta))
+
+    # ---- likelihood ----
+
+    @cached_property
+    def criterion(self) -> float:
+        """Minus twice the log-likelihood, or the restricted log-likelihood."""
+        inner = deviance(self.products, self.factorization, self.method == "REML")
+        return inner + self.scales.criterion
+
+    @property
+    def loglik(self) -> float:
+        """(Restricted) log-likelihood."""
+        return -self.criterion / 2
+
+    @property
+    def npar(self) -> int:
+        """Number of parameters: beta, theta and sigma."""
+        return len(self.names) + len(self.theta) + 1
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion, -2 loglik + 2 npar."""
+        return self.criterion + 2 * self.npar
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, -2 loglik + log(n) npar."""
+        return self.criterion + float(np.log(self.n)) * self.npar
+
+    @property
+    def on_boundary(self) -> bool:
+        """Whether a covariance matrix is singular: a variance of zero, or a correlation of +-1."""
+        return any(bool(np.any(np.diag(T) == 0)) for T in self._factors)
+
+    # ---- random effects ----
+
+    @cached_property
+    def random(self) -> dict[str, RandomEffects]:
+        """The random effects of each term, by the name of its factor."""
+        inner = self._conditional_covariances
+        random = {}
+        for i, (name, g) in enumerate(zip(self.model.group_names, self.model.groups, strict=True)):
+            identity = np.eye(len(self.scales.B[i]))
+            back = self.scales.y_scale * scipy.linalg.solve_triangular(self.scales.B[i], identity)
+            random[name] = RandomEffects(
+                name=g.factor,
+                levels=g.levels,
+                names=effect_names(g),
+                cov=self.sigma**2 * self._factors[i] @ self._factors[i].T,
+                effects=self._solution[1][i],
+                conditional_cov=back @ inner[i] @ back.T,
+            )
+        return random
+
+    @cached_property
+    def _conditional_covariances(self) -> list[FloatArray]:
+        """Blocks of sigma^2 Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda', inner units, (m, k, k)."""
+        A, f = self.products, self.factorization
+        m = len(f.L) - A.p - 1
+        inverse = between_lambdas(tail_inverse(f, m), A, f.T)
+        E = A.coupling.outer(inverse)
+        MEM = np.einsum("acj,cdj,dbj->abj", f.M, E, f.M)
+        variance = (self.sigma / self.scales.y_scale) ** 2
+        blocks = [variance * (f.M + MEM).transpose(2, 0, 1)]
+        at = 0
+        for levels, k, _ in A.factors[1:]:
+            rows = inverse[at : at + levels * k, at : at + levels * k]
+            level = np.arange(levels)
+            blocks.append(variance * rows.reshape(levels, k, levels, k)[level, :, level, :])
+            at += levels * k
+        return self._in_user_order(blocks)
+
+    @cached_property
+    def edf(self) -> dict[str, float]:
+        """Effective degrees of freedom: of the fixed effects, and of each random-effects term."""
+        degrees = degrees_of_freedom(self.products, self.factorization, reml=True)
+        traces = [float(of_effects.sum()) for of_effects in degrees]
+        named = zip(self.model.group_names, self._in_user_order(traces), strict=True)
+        return {"fixed": float(self.products.p), **dict(named)}
+
+    def _in_user_order(self, blocks: Sequence[Any]) -> list[Any]:
+        back: list[Any] = [None] * len(blocks)
+        for i, block in zip(self.model.order, blocks, strict=True):
+            back[i] = block
+        return back
+
+    # ---- predictions ----
+
+    @cached_property
+    def fitted(self) -> FloatArray:
+        """X beta + Z b for the rows of the data, shape (n,)."""
+        model = self.model
+        value = self._fixed_part(model.covariates, self.n)
+        for name, g in zip(model.group_names, model.groups, strict=True):
+            value += _random_part(self.random[name].effects, g.codes, g, g.covariates)
+        return value
+
+    @property
+    def residuals(self) -> FloatArray:
+        """Y minus fitted, shape (n,)."""
+        return self.model.y - self.fitted
+
+    def predict(
+        self,
+        data: Data,
+        *,
+        effects: bool = True,
+        new_levels: Literal["error", "population"] = "error",
+    ) -> FloatArray:
+        """Predict the response for new data.
+
+        Parameters
+        ----------
+        data : mapping of str to array_like
+            Columns by the names that the terms were given: a dict, a data frame.
+        effects : bool
+            Whether to add the predicted random effects; without them the prediction is X beta, and
+            no grouping factor is needed.
+        new_levels : {"error", "population"}
+            What to do with a label that the model does not know: raise, or predict with random
+            effects of zero, their mean in the population.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            Predictions, in the units of y.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, lengths differ, a value is not finite, or a label is new.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> sleep = ms.load_sleepstudy()
+        >>> fit = ms.lmm(
+        ...     sleep.reaction,
+        ...     ms.linear(days=sleep.days),
+        ...     ms.group(subject=sleep.subject, days=sleep.days),
+        ... )
+        >>> fit.predict({"days": [0, 9], "subject": ["308", "308"]}).round(2)
+        array([253.66, 430.66])
+        """
+        if new_levels not in ("error", "population"):
+            raise ValueError(f'new_levels must be "error" or "population", found {new_levels!r}')
+        covariates = tuple(covariate.at(data) for covariate in self.model.covariates)
+        parts = []
+        for name, g in zip(self.model.group_names, self.model.groups, strict=True):
+            if not effects:
+                break
+            codes = codes_at(g, data)
+            if new_levels == "error" and codes.min() < 0:
+                labels = np.asarray(data[g.factor])
+                raise ValueError(
+                    f"{g.factor} has the new label {labels[codes < 0][0]!s}, for which nothing was "
+                    'learned; new_levels="population" predicts with the population mean'
+                )
+            slopes = tuple(covariate.at(data) for covariate in g.covariates)
+            parts.append((self.random[name].effects, codes, g, slopes))
+        lengths = {c.name: len(c.values) for c in covariates} | {
+            g.factor: len(codes) for _, codes, g, _ in parts
+        }
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"data has columns of different lengths: {lengths}")
+        n = next(iter(lengths.values()), len(next(iter(data.values()), ())))  # type: ignore[arg-type]
+        value = self._fixed_part(covariates, n)
+        for part in parts:
+            value += _random_part(*part)
+        return value
+
+    def _fixed_part(self, covariates: tuple[Covariate, ...], n: int) -> FloatArray:
+        columns = effect_columns(self.model.intercept, covariates, n)
+        value = np.zeros(n)
+        for coefficient, column in zip(self.beta, columns, strict=True):
+            value += coefficient * column
+        return value
+
+    # ---- summaries ----
+
+    def __str__(self) -> str:
+        """Summarize the fit as lme4 does."""
+        title, notes, tables = self._summary()
+        parts = [title]
+        for caption, header, rows in tables:
+            lines = [header, *rows]
+            widths = [max(len(line[c]) for line in lines) for c in range(len(header))]
+            text = [
+                "  ".join(
+                    cell.ljust(width) if c < _TEXT_COLUMNS[caption] else cell.rjust(width)
+                    for c, (cell, width) in enumerate(zip(line, widths, strict=True))
+                ).rstrip()
+                for line in lines
+            ]
+            parts.append("\n".join([f"{caption}:", *(f" {line}" for line in text)]))
+        return "\n\n".join([*parts, "\n".join(notes)])
+
+    def __repr__(self) -> str:
+        """Tell the kind of model, its size and its criterion."""
+        return f"<Fit by {self.method}: {self.n} rows, criterion {self.criterion:.4f}>"
+
+    def _repr_html_(self) -> str:
+        title, notes, tables = self._summary()
+        parts = [f"<p>{html.escape(title)}</p>"]
+        for caption, header, rows in tables:
+            head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
+            body = "".join(
+                "<tr>"
+                + "".join(
+                    f'<th scope="row">{html.escape(cell)}</th>'
+                    if c < _TEXT_COLUMNS[caption]
+                    else f'<td class="number">{html.escape(cell)}</td>'
+                    for c, cell in enumerate(row)
+                )
+                + "</tr>"
+                for row in rows
+            )
+            parts.append(
+                f'<div class="table-scroll"><table class="fit"><caption>{caption}</caption>'
+                f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+            )
+        parts += [f"<p>{html.escape(note)}</p>" for note in notes]
+        return "\n".join(parts)
+
+    def _summary(self) -> tuple[str, list[str], list[tuple[str, list[str], list[list[str]]]]]:
+        """Title, notes, and tables of (caption, header, rows)."""
+        name = "REML criterion" if self.method == "REML" else "-2 log-likelihood"
+        title = f"Linear mixed model fit by {self.method}, {name}: {self.criterion:.4f}"
+        scaled = self.residuals / self.sigma
+        if self.model.weights is not None:
+            scaled = scaled * np.sqrt(self.model.weights)
+        quantiles = np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1])
+        residuals = (
+            "Scaled residuals",
+            ["Min", "1Q", "Median", "3Q", "Max"],
+            [[f"{q:.4f}" for q in quantiles]],
+        )
+        random_rows = []
+        for term, r in self.random.items():
+            for a, effect in enumerate(r.names):
+                corr = " ".join(f"{c:.2f}" for c in r.corr[a, :a])
+                first = term if a == 0 else ""
+                row = [first, effect, f"{r.cov[a, a]:.5g}", f"{r.sd[a]:.5g}"]
+                random_rows.append([*row, corr if self._correlated(term) else ""])
+        random_rows.append(["Residual", "", f"{self.sigma**2:.5g}", f"{self.sigma:.5g}", ""])
+        random = ("Random effects", ["Group", "Effect", "Variance", "SD", "Corr"], random_rows)
+        fixed = (
+            "Fixed effects",
+            ["Effect", "Estimate", "SE", "t"],
+            [
+                [effect, f"{b:.5g}", f"{s:.5g}", f"{b / s:.2f}"]
+                for effect, b, s in zip(self.names, self.beta, self.se, strict=True)
+            ],
+        )
+        groups = ", ".join(
+            f"{len(g.levels)} {g.factor}" for g in {g.factor: g for g in self.model.groups}.values()
+        )
+        notes = [f"Rows: {self.n}; levels: {groups}"]
+        notes.append(
+            "Effective degrees of freedom: "
+            + ", ".join(f"{term} {value:.2f}" for term, value in self.edf.items())
+        )
+        if self.on_boundary:
+            notes.append(
+                "On the boundary: a variance is zero or effects are perfectly correlated (singular)"
+            )
+        if not self.converged:
+            notes.append(f"Not converged: {self.reason}")
+        return title, notes, [residuals, random, fixed]
+
+    def _correlated(self, term: str) -> bool:
+        return self.model.groups[self.model.group_names.index(term)].correlated
+
+
+_TEXT_COLUMNS = {"Scaled residuals": 0, "Random effects": 2, "Fixed effects": 1}
+
+
+def _random_part(
+    effects: FloatArray, codes: NDArray[np.intp], g: Group, slopes: tuple[Covariate, ...]
+) -> FloatArray:
+    """Rows of Z b for one term; a code of -1 stands for effects of zero."""
+    value = np.zeros(len(codes))
+    known = codes >= 0
+    columns = effect_columns(g.intercept, slopes, len(codes))
+    for a, column in enumerate(columns):
+        value += np.where(known, column * effects[codes, a], 0.0)
+    return value
+
+
+def _triangle(M: FloatArray) -> FloatArray:
+    """Lower triangular T with T T' = M M' and no negative entry on its diagonal."""
+    R = np.asarray(scipy.linalg.qr(M.T, mode="r")[0])
+    return np.tril(R.T * np.where(np.diag(R) < 0, -1.0, 1.0))

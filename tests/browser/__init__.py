@@ -1,0 +1,1 @@
+"""Tests of the built pages, as a reader's browser shows them."""
