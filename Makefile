@@ -17,7 +17,7 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help book test lint serve lock mathjax clean
+.PHONY: help book test lint serve bench lock mathjax clean
 .DELETE_ON_ERROR:
 
 help: ## say what there is to make
@@ -38,7 +38,7 @@ $(READY): requirements.lock pyproject.toml
 # Jupyter Book knows the cells of a chapter, not the library and the data that they use: when these
 # change (or the page extensions, or the list of pages), what was built before is dropped.
 book: $(READY) ## execute every chapter and write the pages to book/_build/html
-	@inputs=$$(find lessons_src data book/_ext book/_toc.yml requirements.lock -type f ! -path '*/__pycache__/*' \
+	@inputs=$$(find lessons_src data bench/results.json book/_ext book/_toc.yml requirements.lock -type f ! -path '*/__pycache__/*' \
 	    | LC_ALL=C sort | tr '\n' '\0' | xargs -0 sha256sum | sha256sum); \
 	if [ "$$inputs" != "$$(cat $(BUILD)/inputs.sha256 2>/dev/null)" ]; then \
 	    rm -rf $(BUILD); mkdir -p $(BUILD); echo "$$inputs" > $(BUILD)/inputs.sha256; \
@@ -61,10 +61,20 @@ lint: $(READY) ## check style and types
 test: lint book ## lint, build the book, run all tests (library, examples, pages in Chromium)
 	@$(BIN)/python -m pytest -q
 
+# ---- speed, beside other programs; they have an environment of their own ----
+
+.venv-bench/.ready: bench/requirements.txt pyproject.toml
+	$(PYTHON) -m venv --clear .venv-bench
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt -e .
+	@touch $@
+
+bench: .venv-bench/.ready ## measure the engine beside lme4, mixedlm and statsmodels
+	@.venv-bench/bin/python bench/bench.py $(ARGS)
+
 # ---- upkeep ----
 
 lock: $(READY) ## choose the versions in requirements.lock anew
-	$(UV) pip compile pyproject.toml --extra book --extra dev --extra pandas --universal \
+	$(UV) pip compile pyproject.toml --extra book --extra dev --extra pandas --extra formula --universal \
 	    --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    --no-emit-find-links --upgrade --quiet --output-file requirements.lock
 
@@ -75,5 +85,5 @@ mathjax: $(READY) ## renew the MathJax files in book/_static (needs npm)
 	    && $(BIN)/python book/_ext/vendor_mathjax.py "$$folder/package"
 
 clean: ## remove what was built, and the environment
-	rm -rf $(BUILD) $(VENV) .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(BUILD) $(VENV) .venv-bench .mypy_cache .pytest_cache .ruff_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

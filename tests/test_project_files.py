@@ -15,7 +15,14 @@ import yaml
 import mixedsmooth as ms
 
 ROOT = Path(__file__).parents[1]
-DATA_FILES = {"sleepstudy.csv", "gasoline.csv", "volvo.csv", "epil.csv", "published.toml"}
+DATA_FILES = {
+    "sleepstudy.csv",
+    "gasoline.csv",
+    "volvo.csv",
+    "epil.csv",
+    "insteval.csv.gz",
+    "published.toml",
+}
 
 
 def text(name: str) -> str:
@@ -43,9 +50,9 @@ def block(language: str) -> str:
     return match[1]
 
 
-def test_ten_lines_of_the_readme_run_and_print_what_it_shows() -> None:
+def test_the_lines_of_the_readme_run_and_print_what_it_shows() -> None:
     code = block("python")
-    assert len([line for line in code.splitlines() if line]) == 10
+    assert len(code.splitlines()) <= 10
     run = subprocess.run(
         [sys.executable, "-I", "-c", code], capture_output=True, text=True, check=True
     )

@@ -16,25 +16,40 @@ from mixedsmooth.datasets import (
     Dataset,
     Epil,
     Gasoline,
+    InstEval,
     SleepStudy,
     Volvo,
     load_epil,
     load_gasoline,
+    load_insteval,
     load_sleepstudy,
     load_volvo,
 )
+from mixedsmooth.model.fit import Fit, RandomEffects
+from mixedsmooth.model.formula import lmm_formula
+from mixedsmooth.model.lmm import lmm
+from mixedsmooth.model.terms import group, linear, smooth
 
 __version__ = "0.1.0"
 
 __all__ = [
     "Dataset",
     "Epil",
+    "Fit",
     "Gasoline",
+    "InstEval",
+    "RandomEffects",
     "SleepStudy",
     "Volvo",
+    "group",
+    "linear",
+    "lmm",
+    "lmm_formula",
     "load_epil",
     "load_gasoline",
+    "load_insteval",
     "load_sleepstudy",
     "load_volvo",
     "published",
+    "smooth",
 ]

@@ -120,7 +120,7 @@ def as_labels(name: str, values: ArrayLike, n: int | None = None) -> NDArray[Any
         )
     _same_length(name, labels.shape[0], n)
     if labels.dtype == object:
-        missing = np.array([label is None or label != label for label in labels])
+        missing = np.array([_is_missing(label) for label in labels])
     elif np.issubdtype(labels.dtype, np.floating):
         missing = ~np.isfinite(labels)
     else:
@@ -203,6 +203,14 @@ def full_rank(name: str, X: FloatArray, labels: Sequence[str] | None = None) -> 
             f"{name} has {X.shape[1]} columns but rank {rank}: column(s) {redundant} are "
             "combinations of the others; leave them out"
         )
+
+
+def _is_missing(label: Any) -> bool:
+    """Tell None, NaN, which is not equal to itself, and pandas' NA, which does not say."""
+    try:
+        return label is None or bool(label != label)
+    except TypeError:
+        return True
 
 
 def _as_floats(name: str, values: ArrayLike) -> FloatArray:

@@ -4,11 +4,14 @@ The book's ledger page and the tests compare `computed` with ``data/published.to
 that its source got wrong is computed right.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from types import MappingProxyType
 
 import numpy as np
+import scipy.linalg
+import scipy.stats
 from numpy.typing import NDArray
 
 from mixedsmooth.datasets import load_gasoline, load_sleepstudy, load_volvo
@@ -20,6 +23,10 @@ from mixedsmooth.derivations.likelihood import (
     intercept_slope_columns,
     negloglik_mvn,
 )
+from mixedsmooth.derivations.penalized_ls import solve_penalized
+from mixedsmooth.derivations.reml import restricted_deviance
+from mixedsmooth.model.lmm import lmm
+from mixedsmooth.model.terms import linear, smooth
 from mixedsmooth.published import Value
 
 FloatArray = NDArray[np.float64]
@@ -51,9 +58,14 @@ def computed() -> Mapping[str, Value]:
         _clark_effects(),
         _clark_lme4_effects(),
         _clark_volvo(),
+        _clark_gamm4(),
+        _clark_gamm4_cs(),
         _fitzgerald_years(),
         _dirmeier_head(),
         _dirmeier_u(),
+        _dirmeier_simulation(),
+        _dirmeier_statsmodels(),
+        _dirmeier_henderson(),
     )
     return MappingProxyType({key: value for block in blocks for key, value in block.items()})
 
@@ -147,6 +159,75 @@ def _clark_volvo() -> Block:
     return block | sizes | wears
 
 
+def _clark_gamm4() -> Block:
+    """Fit a line and a random intercept: Reaction ~ Days + (1 | Subject), by REML."""
+    y, X, Z, _ = _sleep()
+    # within drivers, days is the only column: sigma^2 = RSS / (n - q - 1)
+    _, rss, _, _ = np.linalg.lstsq(np.column_stack([Z, X[:, 1]]), y)
+    sigma2 = float(rss[0]) / (len(y) - Z.shape[1] - 1)
+    block, cov_beta = _gamm("clark.gamm4", X, np.empty((len(y), 0)), 0.0, sigma2)
+    errors = np.sqrt(np.diag(cov_beta))
+    return block | {"clark.gamm4.correlation": float(cov_beta[0, 1] / errors.prod())}
+
+
+def _clark_gamm4_cs() -> Block:
+    """Fit a smooth with shrinkage and a random intercept, the penalty scaled as in 2016."""
+    y, X, _, _ = _sleep()
+    sleep = load_sleepstudy()
+    # within drivers, with their means as fixed effects, the smooth is the only random term
+    curve = smooth(days=sleep.days, basis="cs", scaling="mean")
+    within = lmm(y, linear(subject=sleep.subject), curve)
+    tau2_smooth = float(within.random["s(days)"].cov[0, 0])
+    Z_smooth = np.column_stack(curve.random[0].covariates[0].columns())
+    row = "clark.gamm4_cs"
+    block, _ = _gamm(row, X[:, :1], Z_smooth, tau2_smooth, within.sigma**2)
+    return block | {
+        f"{row}.variance_smooth": tau2_smooth,
+        f"{row}.sd_smooth": math.sqrt(tau2_smooth),
+        f"{row}.n_smooth": Z_smooth.shape[1],
+    }
+
+
+def _gamm(
+    row: str, X: FloatArray, Z_smooth: FloatArray, tau2_smooth: float, sigma2: float
+) -> tuple[Block, FloatArray]:
+    """Compute what gamm4 prints, and the covariance of beta, at the optimum.
+
+    In the balanced design, REML estimates sigma^2 and the smooth from differences within drivers,
+    and sigma^2 + 10 tau^2 by the mean square of the drivers (chapter 10). So tau^2 needs no search.
+    """
+    y, _, Z, _ = _sleep()
+    q, days = Z.shape[1], len(y) // Z.shape[1]
+    tau2 = (days * float(np.var(Z.T @ y / days, ddof=1)) - sigma2) / days
+    Z_all = np.hstack([Z_smooth, Z])
+    theta = np.sqrt(np.repeat([tau2_smooth, tau2], [Z_smooth.shape[1], q]) / sigma2)
+    solution = solve_penalized(y, X, Z_all, np.diag(theta))
+    sigma = math.sqrt(sigma2)
+    L_X_inverse = scipy.linalg.solve_triangular(solution.L_X, np.eye(X.shape[1]), lower=True)
+    cov_beta = sigma2 * L_X_inverse.T @ L_X_inverse
+    block: Block = {
+        "reml": restricted_deviance(np.diag(theta), y, X, Z_all),
+        "variance_subject": tau2,
+        "sd_subject": math.sqrt(tau2),
+        "variance_residual": sigma2,
+        "sd_residual": sigma,
+        "n_obs": len(y),
+        "n_groups": q,
+    }
+    scaled = (y - X @ solution.beta - Z_all @ solution.b) / sigma
+    names = ("min", "q1", "median", "q3", "max")
+    for name, quantile in zip(names, np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1]), strict=True):
+        block |= {f"scaled_residuals.{name}": float(quantile)}
+    coefficients = zip(solution.beta, np.sqrt(np.diag(cov_beta)), strict=True)
+    for name, (beta, se) in zip(("intercept", "days"), coefficients, strict=False):
+        block |= {
+            f"{name}.estimate": float(beta),
+            f"{name}.se": float(se),
+            f"{name}.t": float(beta / se),
+        }
+    return {f"{row}.{name}": value for name, value in block.items()}, cov_beta
+
+
 # Source 2: Fitzgerald (2021) ----------------------------------------------------------------------
 
 
@@ -164,7 +245,7 @@ def _fitzgerald_years() -> Block:
     return block
 
 
-# Source 3: Dirmeier (2019) ------------------------------------------------------------------------
+# Source 3: Dirmeier (n.d.) ------------------------------------------------------------------------
 
 
 def _dirmeier_head() -> Block:
@@ -190,6 +271,126 @@ def _dirmeier_u() -> Block:
         for i in (0, 1, 2, n - 3, n - 2, n - 1)
         for j in (0, 1, 2, columns - 3, columns - 2, columns - 1)
     }
+
+
+def _dirmeier_simulation() -> Block:
+    """Draw the random effects as cell 93 does, with the legacy generator of numpy."""
+    Q = 0.1 * np.array([[1, 0.25], [0.25, 1]])
+    gamma = scipy.stats.multivariate_normal.rvs(
+        cov=np.kron(np.eye(18), Q), random_state=np.random.RandomState(23)
+    )
+    block: Block = {"dirmeier.simulation.gamma_mean": float(gamma.mean())}
+    return block | {f"dirmeier.gamma.{i}": float(effect) for i, effect in enumerate(gamma, start=1)}
+
+
+def _dirmeier_statsmodels() -> Block:
+    sleep = load_sleepstudy()
+    G, sigma = _random_slopes()
+    Lambda = _slopes_factor(G / sigma**2)
+    y, X, Z = _sleep_with_slopes()
+    solution = solve_penalized(y, X, Z, Lambda)
+    L_X_inverse = scipy.linalg.solve_triangular(solution.L_X, np.eye(2), lower=True)
+    errors = sigma * np.sqrt(np.sum(L_X_inverse**2, axis=0))
+    _, sizes = np.unique(sleep.subject, return_counts=True)
+    block: Block = {
+        "n_obs": len(sleep),
+        "n_groups": len(sizes),
+        "min_group_size": int(sizes.min()),
+        "max_group_size": int(sizes.max()),
+        "mean_group_size": float(sizes.mean()),
+        "scale": sigma**2,
+        "loglik": -restricted_deviance(Lambda, y, X, Z) / 2,
+    }
+    half_width = float(scipy.stats.norm.ppf(0.975))
+    for name, beta, se in zip(("intercept", "days"), solution.beta, errors, strict=True):
+        block |= {
+            f"{name}.estimate": float(beta),
+            f"{name}.se": float(se),
+            f"{name}.z": float(beta / se),
+            f"{name}.p": float(2 * scipy.stats.norm.sf(abs(beta / se))),
+            f"{name}.lower": float(beta - half_width * se),
+            f"{name}.upper": float(beta + half_width * se),
+        }
+    names = ("variance_intercept", "covariance", "variance_days")
+    estimates = G[(0, 1, 1), (0, 0, 1)]
+    printed_errors = sigma * _errors_of_relative(estimates / sigma**2)
+    for name, estimate, se in zip(names, estimates, printed_errors, strict=True):
+        block |= {f"{name}.estimate": float(estimate), f"{name}.se": float(se)}
+    return {f"dirmeier.statsmodels.{name}": value for name, value in block.items()}
+
+
+def _errors_of_relative(relative: FloatArray) -> FloatArray:
+    """Return the standard errors of the entries 11, 21, 22 of G / sigma^2, from the curvature.
+
+    The Std.Err. that the source prints is sigma times these: of neither G / sigma^2 nor G.
+    """
+    y, X, Z = _sleep_with_slopes()
+
+    def loglik(entries: FloatArray) -> float:
+        intercept, covariance, slope = entries
+        relative = np.array([[intercept, covariance], [covariance, slope]])
+        return -restricted_deviance(_slopes_factor(relative), y, X, Z) / 2
+
+    intercept, _, slope = relative
+    step = 2e-3 * np.array([intercept, np.sqrt(intercept * slope), slope])
+    # with steps h and 2h, the errors of order h^2 cancel
+    fine, coarse = (_second_differences(loglik, relative, h * step) for h in (1, 2))
+    information = -(4 * fine - coarse) / 3
+    errors: FloatArray = np.sqrt(np.diag(np.linalg.solve(information, np.eye(3))))
+    return errors
+
+
+def _second_differences(
+    function: Callable[[FloatArray], float], at: FloatArray, step: FloatArray
+) -> FloatArray:
+    """Return the matrix of second derivatives, by central differences."""
+    moves = np.diag(step)
+    changes = [
+        [sum(i * j * function(at + i * a + j * b) for i in (1, -1) for j in (1, -1)) for b in moves]
+        for a in moves
+    ]
+    return np.array(changes) / (4 * np.outer(step, step))
+
+
+def _dirmeier_henderson() -> Block:
+    y, X, Z = _sleep_with_slopes()
+    G, sigma = _random_slopes()
+    beta, _ = solve_henderson(y, X, Z, _slopes_factor(G / sigma**2))
+    return {
+        "dirmeier.henderson.intercept": float(beta[0]),
+        "dirmeier.henderson.days": float(beta[1]),
+    }
+
+
+# The model that source 3 fits: Reaction ~ Days + (Days | Subject), by REML ------------------------
+
+
+def _sleep_with_slopes() -> tuple[FloatArray, FloatArray, FloatArray]:
+    y, X, _, _ = _sleep()
+    sleep = load_sleepstudy()
+    Z, _ = intercept_slope_columns(sleep.subject, sleep.days)
+    return y, X, Z
+
+
+@cache
+def _random_slopes() -> tuple[FloatArray, float]:
+    """Estimate the covariance G of intercept and slope, and sigma, without a search.
+
+    The design is balanced, so the least-squares lines of the drivers and their residuals say it
+    all (chapter 6).
+    """
+    y, X, _ = _sleep_with_slopes()
+    X_1, y_1 = X[:10], y.reshape(18, 10).T  # a column for each driver
+    lines, rss, _, _ = np.linalg.lstsq(X_1, y_1)
+    # sigma^2 = RSS / (k (m - r)),  G = S / (k - 1) - sigma^2 (X_1'X_1)^-1
+    sigma2 = float(rss.sum()) / (18 * (10 - 2))
+    G = np.cov(lines) - sigma2 * np.linalg.solve(X_1.T @ X_1, np.eye(2))
+    return G, math.sqrt(sigma2)
+
+
+def _slopes_factor(relative: FloatArray) -> FloatArray:
+    """Lambda = I kron T, with T T' the covariance of one driver over sigma^2."""
+    return np.kron(np.eye(18), np.linalg.cholesky(relative))
 
 
 # The model that source 1 fits: Reaction ~ Days + (1 | Subject) ------------------------------------

@@ -203,7 +203,8 @@ def log_integral(
 
     The logarithm of the integrand, log p(y, u), is quadratic in u. Its expansion around the mode
     u_hat has no remainder, log p(y, u) = log p(y, u_hat) - (u - u_hat)' H (u - u_hat) / 2, and the
-    integral is p(y, u_hat) times the volume (2 pi)^(q/2) |H|^(-1/2) under a Gaussian of height one.
+    integral is p(y, u_hat) times the volume ``(2 pi)^(q/2) |H|^(-1/2)`` under a Gaussian of height
+    one.
 
     Parameters
     ----------

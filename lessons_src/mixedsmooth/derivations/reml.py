@@ -44,7 +44,7 @@ def restricted_log_integral(
 
     The log-likelihood is quadratic in beta: its value at beta_hat minus
     ||L_X' (beta - beta_hat)||^2 / (2 sigma^2). So the integral is p(y | beta_hat) times the volume
-    (2 pi sigma^2)^(p/2) / |L_X| under that Gaussian.
+    ``(2 pi sigma^2)^(p/2) / |L_X|`` under that Gaussian.
 
     Parameters
     ----------
@@ -229,7 +229,7 @@ def restricted_deviance_of_contrasts(
     -------
     float
         `restricted_deviance` minus log|X'X|, a constant that does not depend on Lambda, because
-        |K'VK| = |V| |X' V^-1 X| / |X'X|.
+        ``|K'VK| = |V| |X' V^-1 X| / |X'X|``.
 
     Raises
     ------

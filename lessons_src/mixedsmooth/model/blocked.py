@@ -51,12 +51,15 @@ class Factor:
         The k values of a row that the effects of its level multiply.
     correlated : bool
         Whether T is a full lower triangle, or diagonal.
+    scalar : bool
+        Whether T = theta I, one parameter for all effects: the random part of a smooth.
     """
 
     codes: IntArray
     levels: int
     effects: tuple[FloatArray, ...]
     correlated: bool
+    scalar: bool = False
 
     @property
     def size(self) -> int:
@@ -65,11 +68,12 @@ class Factor:
 
 
 class Shape(NamedTuple):
-    """What theta needs to know of a term: m levels, k effects, T a full triangle or diagonal."""
+    """What theta needs to know of a term: m levels, k effects, T full, diagonal or theta I."""
 
     levels: int
     effects: int
     correlated: bool
+    scalar: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,8 +129,8 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
-class CrossProducts:
-    """A = [Z X y]' W [Z X y] in blocks.
+class Products:
+    """What the criterion needs of A = [Z X y]' W [Z X y], however Z'WZ is stored.
 
     Attributes
     ----------
@@ -134,41 +138,54 @@ class CrossProducts:
         Rows, and columns of X.
     log_weights : float
         Sum of log w.
-    head : ndarray, shape (k, k, J)
-        A_hh, a k x k block for each level of the head.
-    coupling : Blocks or Pairs
-        A_ht.
-    tail : ndarray, shape (t, t)
-        A_tt; its columns are those of the other terms in their order, then X, then y.
     factors : tuple of Shape
-        Levels, effects and correlation of the terms, head first.
+        Levels, effects and correlation of the terms.
+    fixed : ndarray, shape (p + 1, p + 1)
+        [X y]' W [X y].
     """
 
     n: int
     p: int
     log_weights: float
+    factors: tuple[Shape, ...]
+    fixed: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class CrossProducts(Products):
+    """A = [Z X y]' W [Z X y] in blocks.
+
+    Attributes
+    ----------
+    head : ndarray, shape (k, k, J)
+        A_hh, a k x k block for each level of the head.
+    coupling : Blocks or Pairs
+        A_ht, for the two products that the criterion needs.
+    head_dense : ndarray, shape (k, p + 1, J)
+        A_ht, its columns of X and y.
+    head_sparse : tuple of csr_array, each of shape (J, m)
+        A_ht, its columns of Z, for each effect of the head.
+    tail : ndarray, shape (t, t)
+        A_tt; its columns are those of the other terms in their order, then X, then y.
+    """
+
     head: FloatArray
     coupling: Blocks | Pairs
     head_dense: FloatArray
     head_sparse: tuple[scipy.sparse.csr_array, ...]
     tail: FloatArray
-    factors: tuple[Shape, ...]
 
 
 @dataclass(frozen=True, eq=False)
-class Factorization:
-    """The blocked Cholesky factorization at one theta, and what the deviance needs of it.
+class Factorized:
+    """What the criterion needs of a Cholesky factorization at one theta.
 
     Attributes
     ----------
     T : tuple of ndarray, each of shape (k, k)
-        The lower triangular factors, head first.
-    P, M : ndarray, shape (k, k, J)
-        T H_j^-1 and T H_j^-1 T' with H_j = T' A_j T + I.
-    reduced : ndarray, shape (t, t)
-        A~, what the head leaves to the tail.
-    L : ndarray, shape (t, t)
-        Cholesky factor of the tail, y last.
+        The lower triangular factors.
+    L : ndarray
+        Cholesky factor of the dense part; its last rows and columns are those of X, then y.
     log_det_Z, log_det_X : float
         log|Lambda' Z'WZ Lambda + I| and log|L_X|^2.
     r2 : float
@@ -176,13 +193,31 @@ class Factorization:
     """
 
     T: tuple[FloatArray, ...]
-    P: FloatArray
-    M: FloatArray
-    reduced: FloatArray
     L: FloatArray
     log_det_Z: float
     log_det_X: float
     r2: float
+
+    def L_X(self, p: int) -> FloatArray:  # noqa: N802
+        """Return L_X, the block of L that belongs to the p columns of X."""
+        return self.L[-p - 1 : -1, -p - 1 : -1]
+
+
+@dataclass(frozen=True, eq=False)
+class Factorization(Factorized):
+    """The blocked factorization: head, reduction, tail.
+
+    Attributes
+    ----------
+    P, M : ndarray, shape (k, k, J)
+        T H_j^-1 and T H_j^-1 T' with H_j = T' A_j T + I.
+    reduced : ndarray, shape (t, t)
+        A~, what the head leaves to the tail.
+    """
+
+    P: FloatArray
+    M: FloatArray
+    reduced: FloatArray
 
 
 def cross_products(
@@ -235,10 +270,10 @@ def cross_products(
                 tail[rows, m + t] = np.bincount(f.codes, weights=z * column, minlength=f.levels)
     tail[m:, :m] = tail[:m, m:].T
     if m:
-        Z_tail = _indicators(others, starts, np.arange(len(y)), len(y), None)
+        Z_tail = indicators(others, starts, np.arange(len(y)), len(y), None)
         WZ = Z_tail if w is None else Z_tail.multiply(w[:, None]).tocsr()
         tail[:m, :m] = (Z_tail.T @ WZ).toarray()
-    sparse_blocks = tuple(_indicators(others, starts, head.codes, J, z) for z in z_head if m)
+    sparse_blocks = tuple(indicators(others, starts, head.codes, J, z) for z in z_head if m)
     return CrossProducts(
         n=len(y),
         p=X.shape[1],
@@ -248,7 +283,8 @@ def cross_products(
         head_dense=dense_block,
         head_sparse=sparse_blocks,
         tail=tail,
-        factors=tuple(Shape(f.levels, len(f.effects), f.correlated) for f in factors),
+        fixed=tail[m:, m:],
+        factors=tuple(Shape(f.levels, len(f.effects), f.correlated, f.scalar) for f in factors),
     )
 
 
@@ -275,9 +311,14 @@ def unpack(theta: FloatArray, shapes: Sequence[Shape]) -> list[FloatArray]:
     """
     T = []
     at = 0
-    for _, k, correlated in shapes:
+    for shape in shapes:
+        k = shape.effects
+        if shape.scalar:
+            T.append(theta[at] * np.eye(k))
+            at += 1
+            continue
         matrix = np.zeros((k, k))
-        rows, columns = _entries(k, correlated)
+        rows, columns = _entries(k, shape.correlated)
         matrix[rows, columns] = theta[at : at + len(rows)]
         T.append(matrix)
         at += len(rows)
@@ -304,12 +345,41 @@ def pack(T: Sequence[FloatArray], shapes: Sequence[Shape]) -> FloatArray:
     >>> print(pack([np.array([[1.0, 9.0], [2.0, 3.0]])], [Shape(18, 2, True)]))
     [1. 2. 3.]
     """
-    return np.concatenate(
-        [
-            matrix[_entries(k, correlated)]
-            for matrix, (_, k, correlated) in zip(T, shapes, strict=True)
+    parts = []
+    for matrix, shape in zip(T, shapes, strict=True):
+        if shape.scalar:
+            parts.append(matrix[:1, 0])
+        else:
+            parts.append(matrix[_entries(shape.effects, shape.correlated)])
+    return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+def pack_slopes(slopes: Sequence[FloatArray], shapes: Sequence[Shape]) -> FloatArray:
+    """Return derivatives by theta from derivatives by the entries of each T.
+
+    Parameters
+    ----------
+    slopes : sequence of ndarray, each of shape (k, k)
+        What `gradient` returns.
+    shapes : sequence of Shape
+        The terms.
+
+    Returns
+    -------
+    ndarray
+        One derivative for each parameter; that of T = theta I is the sum of the diagonal.
+
+    Examples
+    --------
+    >>> print(pack_slopes([np.array([[1.0, 9.0], [2.0, 3.0]])], [Shape(1, 2, False, scalar=True)]))
+    [4.]
+    """
+    if any(shape.scalar for shape in shapes):
+        slopes = [
+            np.full_like(slope, np.trace(slope)) if shape.scalar else slope
+            for slope, shape in zip(slopes, shapes, strict=True)
         ]
-    )
+    return pack(slopes, shapes)
 
 
 @cache
@@ -341,9 +411,8 @@ def factorize(A: CrossProducts, T: Sequence[FloatArray]) -> Factorization:
     Bates et al. (2015), equations 18 to 30; the appended y is that of MixedModels.jl.
     """
     # H_j = T' A_j T + I, the k x k blocks of the head
-    k = len(T[0])
     H = np.matmul(T[0].T, _left(T[0].T, A.head))
-    H[np.arange(k), np.arange(k)] += 1
+    np.einsum("aaj->aj", H)[...] += 1  # a view of the diagonals
     H_inverse, log_det_head = _inverse(H)
     P = _left(T[0], H_inverse)
     M = np.matmul(T[0], P)
@@ -352,11 +421,11 @@ def factorize(A: CrossProducts, T: Sequence[FloatArray]) -> Factorization:
     # L L' = Lambda' A~ Lambda + I (no I for X and y)
     m = len(reduced) - A.p - 1
     S = _times_lambda(_times_lambda(reduced, A, T).T, A, T)
-    S[np.arange(m), np.arange(m)] += 1
+    np.einsum("ss->s", S)[:m] += 1
     L, failed = dpotrf(S.T, lower=1)
     if failed:
         raise np.linalg.LinAlgError(f"pivot {failed} of the tail is not positive")
-    log_diagonal = 2 * np.log(np.diag(L))
+    log_diagonal = 2 * np.log(L.diagonal())
     return Factorization(
         T=tuple(T),
         P=P,
@@ -369,14 +438,14 @@ def factorize(A: CrossProducts, T: Sequence[FloatArray]) -> Factorization:
     )
 
 
-def deviance(A: CrossProducts, f: Factorization, reml: bool) -> float:
+def deviance(A: Products, f: Factorized, reml: bool) -> float:
     """Profiled deviance, or profiled REML criterion.
 
     Parameters
     ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
+    A : Products
+        The cross-products.
+    f : Factorized
         Their factorization at theta.
     reml : bool
         Whether to use the restricted likelihood.
@@ -421,13 +490,14 @@ def gradient(A: CrossProducts, f: Factorization, reml: bool) -> list[FloatArray]
     # d = log|S_R| + N log r^2 as a function of S = Lambda' A~ Lambda + I has the derivative
     # Q = S_R^-1 + (N / r^2) w w',  w = (-u, -beta, 1),  R = columns of Z (and X for REML)
     Q = tail_inverse(f, t - 1 if reml else m)
-    w = np.append(-_coefficients(f), 1.0)
-    Q += np.outer(w * (N / f.r2), w)
+    w = np.ones(t)
+    w[:-1] = -_coefficients(f)
+    Q += (N / f.r2) * w[:, None] * w
     # dd/dLambda = 2 A~ Lambda Q, and T_f collects the diagonal blocks of its levels
     slopes = []
     at = 0
     scaled = _times_lambda(f.reduced[:m], A, f.T) if m else f.reduced[:0]
-    for levels, k, _ in A.factors[1:]:
+    for levels, k, *_ in A.factors[1:]:
         block = slice(at, at + levels * k)
         rows = scaled[block].reshape(levels, k, t)
         columns = Q[block].reshape(levels, k, t)
@@ -469,20 +539,101 @@ def degrees_of_freedom(A: CrossProducts, f: Factorization, reml: bool) -> list[F
     EP = np.einsum("acj,cbj->abj", E, f.P)
     degrees = [np.einsum("abj,abj->b", f.P, AT - EP)]
     at = 0
-    for levels, k, _ in A.factors[1:]:
+    for levels, k, *_ in A.factors[1:]:
         inverse = np.diag(Q)[at : at + levels * k].reshape(levels, k)
         degrees.append(levels - inverse.sum(axis=0))
         at += levels * k
     return degrees
 
 
+def conditional_covariances(A: CrossProducts, f: Factorization) -> list[FloatArray]:
+    """Covariance of the effects of each level given y, over sigma^2.
+
+    They are the diagonal blocks of Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+
+    Returns
+    -------
+    list of ndarray, each of shape (m, k, k)
+        Covariances by term and level, head first.
+
+    References
+    ----------
+    Bates et al. (2015), equations 57 to 59.
+    """
+    m = len(f.L) - A.p - 1
+    inverse = between_lambdas(tail_inverse(f, m), A, f.T)
+    E = A.coupling.outer(inverse)
+    blocks = [(f.M + np.einsum("acj,cdj,dbj->abj", f.M, E, f.M)).transpose(2, 0, 1)]
+    at = 0
+    for levels, k, *_ in A.factors[1:]:
+        rows = inverse[at : at + levels * k, at : at + levels * k]
+        level = np.arange(levels)
+        blocks.append(rows.reshape(levels, k, levels, k)[level, :, level, :])
+        at += levels * k
+    return blocks
+
+
+def joint_covariance(A: CrossProducts, f: Factorization, term: int) -> FloatArray:
+    """Covariance of (b - b_hat, beta - beta_hat) given y over sigma^2, for a term of one level.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+    term : int
+        Position of the term in ``A.factors``; it has one level, as a smooth has.
+
+    Returns
+    -------
+    ndarray, shape (k + p, k + p)
+        The covariance, that of b first.
+
+    References
+    ----------
+    Henderson (1975); for smooths, Nychka (1988) and Wood (2017), section 4.2.4.
+    """
+    k, p, t = A.factors[term].effects, A.p, len(f.L)
+    G = between_lambdas(tail_inverse(f, t - 1), A, f.T)
+    fixed = np.arange(t - 1 - p, t - 1)
+    if term:
+        at = sum(levels * effects for levels, effects, *_ in A.factors[1:term])
+        chosen = np.concatenate([np.arange(at, at + k), fixed])
+        return np.asarray(G[np.ix_(chosen, chosen)])
+    # [ M + M C G C' M'   -M C G ]
+    # [     -G C' M'         G   ]
+    MC = f.M[:, :, 0] @ _head_rows(A)
+    covariance = np.empty((k + p, k + p))
+    covariance[:k, :k] = f.M[:, :, 0] + MC @ G @ MC.T
+    covariance[:k, k:] = -MC @ G[:, fixed]
+    covariance[k:, :k] = covariance[:k, k:].T
+    covariance[k:, k:] = G[np.ix_(fixed, fixed)]
+    return covariance
+
+
+def _head_rows(A: CrossProducts) -> FloatArray:
+    """C of a head with one level, shape (k, t)."""
+    dense = A.head_dense[:, :, 0]
+    if not A.head_sparse:
+        return np.asarray(dense)
+    return np.hstack([np.vstack([block.toarray() for block in A.head_sparse]), dense])
+
+
 def tail_inverse(f: Factorization, r: int) -> FloatArray:
     """Inverse of the first r rows and columns of the tail's L L', the rest zero, shape (t, t)."""
-    Q = np.zeros_like(f.L)
+    Q = np.zeros(f.L.shape)
     if r:
-        inverse, _ = dpotri(np.asfortranarray(f.L[:r, :r]), lower=1, overwrite_c=r < len(Q))
+        inverse, _ = dpotri(np.array(f.L[:r, :r], order="F"), lower=1, overwrite_c=1)
         np.add(inverse, inverse.T, out=Q[:r, :r])  # above the diagonal L and its inverse are zero
-        Q[np.arange(r), np.arange(r)] /= 2
+        np.einsum("ss->s", Q)[:r] /= 2
     return Q
 
 
@@ -514,7 +665,7 @@ def solve(A: CrossProducts, f: Factorization) -> tuple[FloatArray, list[FloatArr
     beta = solution[m:]
     u, b = [], []
     at = 0
-    for (levels, k, _), T in zip(A.factors[1:], f.T[1:], strict=True):
+    for (levels, k, *_), T in zip(A.factors[1:], f.T[1:], strict=True):
         u.append(solution[at : at + levels * k].reshape(levels, k))
         b.append(u[-1] @ T.T)
         at += levels * k
@@ -544,7 +695,7 @@ def _times_lambda(B: FloatArray, A: CrossProducts, T: Sequence[FloatArray]) -> F
         return B
     product = B.copy()
     at = 0
-    for (levels, k, _), T_f in zip(A.factors[1:], T[1:], strict=True):
+    for (levels, k, *_), T_f in zip(A.factors[1:], T[1:], strict=True):
         block = slice(at, at + levels * k)
         if k == 1:
             product[:, block] *= T_f[0, 0]
@@ -559,6 +710,10 @@ def _inverse(H: FloatArray) -> tuple[FloatArray, float]:
     k = len(H)
     if k == 1:
         return 1 / H, float(np.log(H).sum())
+    if k > H.shape[2]:  # few large blocks
+        blocks = H.transpose(2, 0, 1)
+        inverse = np.asarray(np.linalg.inv(blocks), dtype=np.float64)
+        return inverse.transpose(1, 2, 0), float(np.linalg.slogdet(blocks)[1].sum())
     # H = L L' column by column, and R = L^-1
     L = np.zeros_like(H)
     R = np.zeros_like(H)
@@ -572,14 +727,33 @@ def _inverse(H: FloatArray) -> tuple[FloatArray, float]:
             for a in range(i, c):
                 R[c, i] -= L[c, a] * R[a, i]
             R[c, i] *= R[c, c]
-    diagonal = np.arange(k)
-    return np.einsum("caj,cbj->abj", R, R), -2 * float(np.log(R[diagonal, diagonal]).sum())
+    log_det = -2 * float(np.log(np.einsum("aaj->aj", R)).sum())
+    return np.einsum("caj,cbj->abj", R, R), log_det
 
 
-def _indicators(
+def indicators(
     factors: Sequence[Factor], starts: IntArray, rows: IntArray, n: int, z: FloatArray | None
 ) -> scipy.sparse.csr_array:
-    """Sum z times the columns of Z by row number: Z itself, or its products with another factor."""
+    """Sum z times the columns of Z by row number: Z itself, or its products with another factor.
+
+    Parameters
+    ----------
+    factors : sequence of Factor
+        The terms.
+    starts : ndarray of int
+        First column of each term, and their number at the end.
+    rows : ndarray of int, shape (n,)
+        Where each row of the data goes.
+    n : int
+        Number of rows of the result.
+    z : ndarray, shape (n,), or None
+        What the columns of Z are multiplied by.
+
+    Returns
+    -------
+    csr_array
+        The sums; entries that fall together are added.
+    """
     row, column, value = [], [], []
     for f, at in zip(factors, starts, strict=False):
         for b, effect in enumerate(f.effects):
@@ -588,19 +762,22 @@ def _indicators(
             value.append(effect if z is None else effect * z)
     shape = (n, int(starts[-1]))
     entries = (np.concatenate(value), (np.concatenate(row), np.concatenate(column)))
-    return scipy.sparse.coo_array(entries, shape=shape).tocsr()  # sums what falls together
+    return scipy.sparse.coo_array(entries, shape=shape).tocsr()
 
 
 def _coupling(dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array]) -> Blocks | Pairs:
     """Choose between blocks and pairs by the size of what they store."""
     k, d, J = dense.shape
-    if not sparse:
-        if k * k * J * d * d > DENSE_PAIRS:
-            return Blocks(dense)
-        products = np.einsum("asj,btj->abjst", dense, dense)
-        return Pairs(products.reshape(k * k * J, d * d), (k, d, J))
-    m = sparse[0].shape[1]
+    m = sparse[0].shape[1] if sparse else 0
     t = m + d
+    if not sparse or k * k * J * t * t <= DENSE_PAIRS:
+        C = dense
+        if sparse:
+            C = np.concatenate([np.stack([block.toarray().T for block in sparse]), dense], axis=1)
+        if k * k * J * t * t > DENSE_PAIRS:
+            return Blocks(C)
+        products = np.einsum("asj,btj->abjst", C, C)
+        return Pairs(products.reshape(k * k * J, t * t), (k, t, J))
     width = np.diff(sparse[0].indptr) + d
     if k * k * int(np.sum(width.astype(np.int64) ** 2)) > SPARSE_PAIRS:
         C = np.concatenate([np.stack([block.toarray().T for block in sparse]), dense], axis=1)

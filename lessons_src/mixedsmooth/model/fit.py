@@ -8,27 +8,23 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import scipy.linalg
-from numpy.typing import NDArray
+import scipy.special
+from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth.model.blocked import (
-    CrossProducts,
-    Factorization,
-    Shape,
-    between_lambdas,
-    degrees_of_freedom,
-    deviance,
-    pack,
-    solve,
-    tail_inverse,
-)
+from mixedsmooth._checks import as_vector
+from mixedsmooth.model import blocked, sparse
+from mixedsmooth.model.blocked import Factorized, Products, Shape, deviance, pack
 from mixedsmooth.model.terms import (
     Covariate,
     Data,
     Group,
+    Linear,
+    Spline,
     codes_at,
     effect_columns,
     effect_names,
@@ -38,7 +34,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
-Method = Literal["REML", "ML"]
+Method = Literal["REML", "ML", "GCV"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +77,15 @@ class Model:
     @cached_property
     def shapes(self) -> list[Shape]:
         """Shapes of the terms, in the user's order."""
-        return [Shape(len(g.levels), len(effect_names(g)), g.correlated) for g in self.groups]
+        return [
+            Shape(len(g.levels), len(effect_names(g)), g.correlated, g.scalar) for g in self.groups
+        ]
 
     @cached_property
     def order(self) -> list[int]:
-        """Positions of the terms in the blocks: the head is the one with most columns."""
-        sizes = [shape.levels * shape.effects for shape in self.shapes]
-        head = int(np.argmax(sizes))
+        """Positions of the terms in the blocks: the head is the one with most levels."""
+        sizes = [(shape.levels, shape.effects) for shape in self.shapes]
+        head = sizes.index(max(sizes))
         return [head, *(i for i in range(len(sizes)) if i != head)]
 
 
@@ -97,8 +95,10 @@ class Scales:
 
     Attributes
     ----------
-    y_center, y_scale : float
-        y = y_center + y_scale times the inner y.
+    beta_0 : ndarray, shape (p,)
+        Least-squares coefficients, which are taken out of y before anything else.
+    y_scale : float
+        y = X beta_0 + y_scale times the inner y.
     K : ndarray, shape (p, p)
         The inner X is X K.
     B : tuple of ndarray, each of shape (k, k)
@@ -107,7 +107,7 @@ class Scales:
         What to add to the inner criterion.
     """
 
-    y_center: float
+    beta_0: FloatArray
     y_scale: float
     K: FloatArray
     B: tuple[FloatArray, ...]
@@ -117,7 +117,7 @@ class Scales:
         """Map the inner T, head first, to the user's T in the user's order."""
         back: list[FloatArray] = [np.empty(0)] * len(T)
         for i, inner in zip(model.order, T, strict=True):
-            back[i] = _triangle(scipy.linalg.solve_triangular(self.B[i], inner))
+            back[i] = _triangle(np.linalg.solve(self.B[i], inner))
         return back
 
     def inward(self, T: Sequence[FloatArray], model: Model) -> list[FloatArray]:
@@ -177,6 +177,55 @@ class RandomEffects:
 
 
 @dataclass(frozen=True, eq=False)
+class Curve:
+    """A fitted smooth over a grid.
+
+    Attributes
+    ----------
+    label : str
+        Name of the smooth.
+    x : ndarray, shape (m,)
+        The grid.
+    value : ndarray, shape (m,)
+        The curve, in the units of y.
+    se : ndarray, shape (m,)
+        Pointwise standard errors: of the curve given y, with the straight line and the intercept
+        estimated and the variances taken as known.
+    edf : float
+        Effective degrees of freedom, the straight line included.
+    """
+
+    label: str
+    x: FloatArray
+    value: FloatArray
+    se: FloatArray
+    edf: float
+
+    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper ends of pointwise intervals.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+
+        Returns
+        -------
+        lower, upper : ndarray, shape (m,)
+            The ends.
+
+        Raises
+        ------
+        ValueError
+            If `level` is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1, found {level}")
+        half = float(scipy.special.ndtri((1 + level) / 2)) * self.se
+        return self.value - half, self.value + half
+
+
+@dataclass(frozen=True, eq=False)
 class Fit:
     """A fitted linear mixed model.
 
@@ -186,11 +235,11 @@ class Fit:
         Data and terms.
     scales : Scales
         How inner columns relate to the user's.
-    method : {"REML", "ML"}
-        Which likelihood was maximized.
-    products : CrossProducts
+    method : {"REML", "ML", "GCV"}
+        What was optimized.
+    products : Products
         Cross-products of the inner columns.
-    factorization : Factorization
+    factorization : Factorized
         Their factorization at the optimum.
     converged : bool
         Whether another step would lower the criterion by less than 1e-6.
@@ -203,11 +252,15 @@ class Fit:
     model: Model
     scales: Scales
     method: Method
-    products: CrossProducts
-    factorization: Factorization
+    products: Products
+    factorization: Factorized
     converged: bool
     reason: str
     evaluations: int
+
+    @property
+    def _engine(self) -> ModuleType:
+        return engine_of(self.products)
 
     # ---- parameters ----
 
@@ -233,19 +286,20 @@ class Fit:
     @cached_property
     def sigma(self) -> float:
         """Residual standard deviation, in the units of y."""
+        if self.method == "GCV":
+            rss, edf = residual_and_degrees(self.products, self.factorization)
+            return self.scales.y_scale * float(np.sqrt(rss / (self.n - edf)))
         N = self.n - self.products.p if self.method == "REML" else self.n
         return self.scales.y_scale * float(np.sqrt(self.factorization.r2 / N))
 
     @cached_property
     def _solution(self) -> tuple[FloatArray, list[FloatArray]]:
         """Beta and b in the user's units and order."""
-        inner_beta, inner_u = solve(self.products, self.factorization)
+        inner_beta, inner_u = self._engine.solve(self.products, self.factorization)
         inner_b = [u @ T.T for u, T in zip(inner_u, self.factorization.T, strict=True)]
-        beta = self.scales.y_scale * (self.scales.K @ inner_beta)
-        if self.model.intercept:
-            beta[0] += self.scales.y_center
+        beta = self.scales.beta_0 + self.scales.y_scale * (self.scales.K @ inner_beta)
         b = [
-            self.scales.y_scale * scipy.linalg.solve_triangular(B, effects.T).T
+            self.scales.y_scale * np.linalg.solve(B, effects.T).T
             for B, effects in zip(self.scales.B, self._in_user_order(inner_b), strict=True)
         ]
         return beta, b
@@ -258,8 +312,7 @@ class Fit:
     @cached_property
     def cov_beta(self) -> FloatArray:
         """Covariance of the fixed effects, shape (p, p)."""
-        m = len(self.factorization.L) - self.products.p - 1
-        L_X = self.factorization.L[m:-1, m:-1]
+        L_X = self.factorization.L_X(self.products.p)
         # sigma^2 (L_X L_X')^-1 = (sigma L_X^-1)' (sigma L_X^-1), mapped by K
         root = scipy.linalg.solve_triangular(L_X, self.scales.K.T * self.sigma, lower=True)
         covariance: FloatArray = root.T @ root
@@ -274,14 +327,17 @@ class Fit:
 
     @cached_property
     def criterion(self) -> float:
-        """Minus twice the log-likelihood, or the restricted log-likelihood."""
+        """Minus twice the log-likelihood or restricted log-likelihood; or the GCV score."""
+        if self.method == "GCV":
+            rss, edf = residual_and_degrees(self.products, self.factorization)
+            return self.scales.y_scale**2 * self.n * rss / (self.n - edf) ** 2
         inner = deviance(self.products, self.factorization, self.method == "REML")
         return inner + self.scales.criterion
 
     @property
     def loglik(self) -> float:
-        """(Restricted) log-likelihood."""
-        return -self.criterion / 2
+        """(Restricted) log-likelihood; not a number for a fit by GCV, which has none."""
+        return np.nan if self.method == "GCV" else -self.criterion / 2
 
     @property
     def npar(self) -> int:
@@ -291,28 +347,31 @@ class Fit:
     @property
     def aic(self) -> float:
         """Akaike's criterion, -2 loglik + 2 npar."""
-        return self.criterion + 2 * self.npar
+        return -2 * self.loglik + 2 * self.npar
 
     @property
     def bic(self) -> float:
         """Schwarz's criterion, -2 loglik + log(n) npar."""
-        return self.criterion + float(np.log(self.n)) * self.npar
+        return -2 * self.loglik + float(np.log(self.n)) * self.npar
 
     @property
     def on_boundary(self) -> bool:
         """Whether a covariance matrix is singular: a variance of zero, or a correlation of +-1."""
-        return any(bool(np.any(np.diag(T) == 0)) for T in self._factors)
+        # the zeros are exact in the inner units; to center a covariate rounds
+        return any(bool(np.any(np.diag(T) == 0)) for T in self.factorization.T)
 
     # ---- random effects ----
 
     @cached_property
     def random(self) -> dict[str, RandomEffects]:
         """The random effects of each term, by the name of its factor."""
-        inner = self._conditional_covariances
+        inner = self._in_user_order(
+            self._engine.conditional_covariances(self.products, self.factorization)
+        )
         random = {}
         for i, (name, g) in enumerate(zip(self.model.group_names, self.model.groups, strict=True)):
             identity = np.eye(len(self.scales.B[i]))
-            back = self.scales.y_scale * scipy.linalg.solve_triangular(self.scales.B[i], identity)
+            back = self.sigma * scipy.linalg.solve_triangular(self.scales.B[i], identity)
             random[name] = RandomEffects(
                 name=g.factor,
                 levels=g.levels,
@@ -324,36 +383,92 @@ class Fit:
         return random
 
     @cached_property
-    def _conditional_covariances(self) -> list[FloatArray]:
-        """Blocks of sigma^2 Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda', inner units, (m, k, k)."""
-        A, f = self.products, self.factorization
-        m = len(f.L) - A.p - 1
-        inverse = between_lambdas(tail_inverse(f, m), A, f.T)
-        E = A.coupling.outer(inverse)
-        MEM = np.einsum("acj,cdj,dbj->abj", f.M, E, f.M)
-        variance = (self.sigma / self.scales.y_scale) ** 2
-        blocks = [variance * (f.M + MEM).transpose(2, 0, 1)]
-        at = 0
-        for levels, k, _ in A.factors[1:]:
-            rows = inverse[at : at + levels * k, at : at + levels * k]
-            level = np.arange(levels)
-            blocks.append(variance * rows.reshape(levels, k, levels, k)[level, :, level, :])
-            at += levels * k
-        return self._in_user_order(blocks)
-
-    @cached_property
     def edf(self) -> dict[str, float]:
-        """Effective degrees of freedom: of the fixed effects, and of each random-effects term."""
-        degrees = degrees_of_freedom(self.products, self.factorization, reml=True)
-        traces = [float(of_effects.sum()) for of_effects in degrees]
-        named = zip(self.model.group_names, self._in_user_order(traces), strict=True)
-        return {"fixed": float(self.products.p), **dict(named)}
+        """Effective degrees of freedom: of the fixed effects, and of each random-effects term.
+
+        Exact, but for models of the sparse engine, where they are estimated to about a percent.
+        """
+        degrees = self._engine.degrees_of_freedom(self.products, self.factorization, reml=True)
+        random = [float(of_effects.sum()) for of_effects in self._in_user_order(degrees)]
+        edf = {"fixed": float(self.products.p)}
+        edf |= dict(zip(self.model.group_names, random, strict=True))
+        for line in self.model.covariates:
+            if isinstance(line, Spline):  # the straight line of a smooth belongs to it
+                edf["fixed"] -= len(line.names)
+                edf[line.label] += len(line.names)
+        return edf
 
     def _in_user_order(self, blocks: Sequence[Any]) -> list[Any]:
         back: list[Any] = [None] * len(blocks)
         for i, block in zip(self.model.order, blocks, strict=True):
             back[i] = block
         return back
+
+    # ---- smooths ----
+
+    def smooth(self, name: str, grid: ArrayLike) -> "Curve":
+        """Return a smooth over a grid, with pointwise Bayesian intervals.
+
+        Parameters
+        ----------
+        name : str
+            The covariate, or the label of the smooth, such as ``s(days)``.
+        grid : array_like, shape (m,)
+            Where to evaluate it, in the units of the covariate.
+
+        Returns
+        -------
+        Curve
+            The curve without intercept, which sums to zero over the data, and its standard errors.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such smooth, the name fits several, or the grid leaves the domain.
+
+        References
+        ----------
+        Nychka (1988), Journal of the American Statistical Association 83; Wood (2017), section
+        6.10.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> volvo = ms.load_volvo()
+        >>> fit = ms.lmm(volvo.wear, ms.smooth(size=volvo.size, basis="cr", k=9))
+        >>> curve = fit.smooth("size", [1.5, 2.0, 2.5])
+        >>> print(curve.value.round(2), curve.se.round(2))
+        [ 0.63 -0.2   0.24] [0.41 0.22 0.24]
+        """
+        curves = {
+            label: g
+            for label, g in zip(self.model.group_names, self.model.groups, strict=True)
+            if g.is_curve
+        }
+        fitting = [label for label, g in curves.items() if name in (label, g.covariates[0].name)]
+        if len(fitting) != 1:
+            known = ", ".join(curves) or "none"
+            raise ValueError(f"name {name!r} fits {len(fitting)} smooths; the model has {known}")
+        (label,) = fitting
+        term = self.model.group_names.index(label)
+        part = self.model.groups[term].covariates[0]
+        assert isinstance(part, Spline)
+        x = as_vector(part.name, grid)
+        random, fixed = part.smooth.random(x), np.zeros((len(x), self.products.p))
+        own = [j for j, column in enumerate(self.names) if column == label]
+        fixed[:, own] = part.smooth.fixed(x)
+        value = random @ self._solution[1][term][0] + fixed @ self.beta
+        # of (b, beta) in inner units, and back
+        inner = self._engine.joint_covariance(
+            self.products, self.factorization, self.model.order.index(term)
+        )
+        back = scipy.linalg.block_diag(
+            scipy.linalg.solve_triangular(self.scales.B[term], np.eye(random.shape[1])),
+            self.scales.K,
+        )
+        columns = self.sigma * np.hstack([random, fixed]) @ back
+        variance = np.einsum("ij,jk,ik->i", columns, inner, columns)
+        return Curve(label, x, value, np.sqrt(np.maximum(variance, 0.0)), self.edf[label])
 
     # ---- predictions ----
 
@@ -385,8 +500,8 @@ class Fit:
         data : mapping of str to array_like
             Columns by the names that the terms were given: a dict, a data frame.
         effects : bool
-            Whether to add the predicted random effects; without them the prediction is X beta, and
-            no grouping factor is needed.
+            Whether to add the predicted random effects of groups; without them the prediction is
+            that of the population, X beta and smooths, and no grouping factor is needed.
         new_levels : {"error", "population"}
             What to do with a label that the model does not know: raise, or predict with random
             effects of zero, their mean in the population.
@@ -418,8 +533,8 @@ class Fit:
         covariates = tuple(covariate.at(data) for covariate in self.model.covariates)
         parts = []
         for name, g in zip(self.model.group_names, self.model.groups, strict=True):
-            if not effects:
-                break
+            if not (effects or g.is_curve):
+                continue
             codes = codes_at(g, data)
             if new_levels == "error" and codes.min() < 0:
                 labels = np.asarray(data[g.factor])
@@ -429,12 +544,14 @@ class Fit:
                 )
             slopes = tuple(covariate.at(data) for covariate in g.covariates)
             parts.append((self.random[name].effects, codes, g, slopes))
-        lengths = {c.name: len(c.values) for c in covariates} | {
-            g.factor: len(codes) for _, codes, g, _ in parts
-        }
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"data has columns of different lengths: {lengths}")
-        n = next(iter(lengths.values()), len(next(iter(data.values()), ())))  # type: ignore[arg-type]
+        lengths = {c.name: len(c.values) for c in covariates}
+        for _, codes, g, slopes in parts:
+            lengths |= {g.factor: len(codes)} | {c.name: len(c.values) for c in slopes}
+        if not lengths:  # an intercept alone needs no column, and the data tell how many rows
+            lengths = {name: np.size(data[name]) for name in data}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"data must have columns of one length; found {lengths}")
+        n = next(iter(lengths.values()))
         value = self._fixed_part(covariates, n)
         for part in parts:
             value += _random_part(*part)
@@ -446,6 +563,43 @@ class Fit:
         for coefficient, column in zip(self.beta, columns, strict=True):
             value += coefficient * column
         return value
+
+    # ---- another fit ----
+
+    def refit(self, method: Method) -> "Fit":
+        """Fit the same model to the same data by another method, starting at this optimum.
+
+        Parameters
+        ----------
+        method : {"REML", "ML"}
+            Restricted or full maximum likelihood. Compare fits that differ in their fixed effects
+            by ML: REML criteria of different X are not comparable.
+
+        Returns
+        -------
+        Fit
+            The new fit; this one stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If `method` is unknown.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> sleep = ms.load_sleepstudy()
+        >>> terms = ms.linear(days=sleep.days), ms.group(subject=sleep.subject)
+        >>> ms.lmm(sleep.reaction, *terms).refit("ML")
+        <Fit by ML: 180 rows, criterion 1794.0786>
+        """
+        from mixedsmooth.model.lmm import lmm  # lmm imports Fit: at the top it would be a circle
+
+        model = self.model
+        fixed = Linear(model.intercept, model.covariates)
+        return lmm(
+            model.y, fixed, *model.groups, method=method, weights=model.weights, start=self.theta
+        )
 
     # ---- summaries ----
 
@@ -495,7 +649,8 @@ class Fit:
 
     def _summary(self) -> tuple[str, list[str], list[tuple[str, list[str], list[list[str]]]]]:
         """Title, notes, and tables of (caption, header, rows)."""
-        name = "REML criterion" if self.method == "REML" else "-2 log-likelihood"
+        names = {"REML": "REML criterion", "ML": "-2 log-likelihood", "GCV": "GCV score"}
+        name = names[self.method]
         title = f"Linear mixed model fit by {self.method}, {name}: {self.criterion:.4f}"
         scaled = self.residuals / self.sigma
         if self.model.weights is not None:
@@ -508,7 +663,8 @@ class Fit:
         )
         random_rows = []
         for term, r in self.random.items():
-            for a, effect in enumerate(r.names):
+            scalar = self.model.groups[self.model.group_names.index(term)].scalar
+            for a, effect in enumerate([f"{len(r.names)} columns"] if scalar else r.names):
                 corr = " ".join(f"{c:.2f}" for c in r.corr[a, :a])
                 first = term if a == 0 else ""
                 row = [first, effect, f"{r.cov[a, a]:.5g}", f"{r.sd[a]:.5g}"]
@@ -523,10 +679,9 @@ class Fit:
                 for effect, b, s in zip(self.names, self.beta, self.se, strict=True)
             ],
         )
-        groups = ", ".join(
-            f"{len(g.levels)} {g.factor}" for g in {g.factor: g for g in self.model.groups}.values()
-        )
-        notes = [f"Rows: {self.n}; levels: {groups}"]
+        factors = {g.factor: len(g.levels) for g in self.model.groups if not g.is_curve}
+        groups = ", ".join(f"{levels} {factor}" for factor, levels in factors.items())
+        notes = [f"Rows: {self.n}" + (f"; levels: {groups}" if groups else "")]
         notes.append(
             "Effective degrees of freedom: "
             + ", ".join(f"{term} {value:.2f}" for term, value in self.edf.items())
@@ -546,6 +701,46 @@ class Fit:
 _TEXT_COLUMNS = {"Scaled residuals": 0, "Random effects": 2, "Fixed effects": 1}
 
 
+def engine_of(A: Products) -> ModuleType:
+    """Return the module whose functions work on these cross-products: `blocked` or `sparse`.
+
+    Parameters
+    ----------
+    A : Products
+        What one of them formed.
+
+    Returns
+    -------
+    module
+        It has factorize, gradient, solve, degrees_of_freedom and conditional_covariances.
+    """
+    return sparse if isinstance(A, sparse.SparseCrossProducts) else blocked
+
+
+def residual_and_degrees(A: Products, f: Factorized) -> tuple[float, float]:
+    """Residual sum of squares in inner units, and the effective degrees of freedom of all terms.
+
+    Parameters
+    ----------
+    A : Products
+        The cross-products.
+    f : Factorized
+        Their factorization at theta.
+
+    Returns
+    -------
+    rss : float
+        r^2 without the penalty u'u.
+    edf : float
+        p and those of the random effects.
+    """
+    engine = engine_of(A)
+    _, u = engine.solve(A, f)
+    rss = f.r2 - sum(float(np.sum(effects**2)) for effects in u)
+    degrees = engine.degrees_of_freedom(A, f, reml=True)
+    return rss, A.p + sum(float(of_effects.sum()) for of_effects in degrees)
+
+
 def _random_part(
     effects: FloatArray, codes: NDArray[np.intp], g: Group, slopes: tuple[Covariate, ...]
 ) -> FloatArray:
@@ -558,7 +753,7 @@ def _random_part(
     return value
 
 
-def _triangle(M: FloatArray) -> FloatArray:
+def _triangle(M: NDArray[Any]) -> FloatArray:
     """Lower triangular T with T T' = M M' and no negative entry on its diagonal."""
-    R = np.asarray(scipy.linalg.qr(M.T, mode="r")[0])
+    R = np.asarray(np.linalg.qr(M.T, mode="r"))
     return np.tril(R.T * np.where(np.diag(R) < 0, -1.0, 1.0))

@@ -1,18 +1,20 @@
 """Terms of a model: what a user writes. Each knows how to make its columns for new data.
 
-``linear(days=days)`` gives columns of X, ``group(subject=subject, days=days)`` columns of Z. A
-column is an array, a list, or a column of a data frame; numbers stay numbers, labels become
-indicators of all levels but the first (treatment coding).
+``linear(days=days)`` gives columns of X, ``group(subject=subject, days=days)`` columns of Z, and
+``smooth(days=days)`` some of both: its random part is a group with one level. A column is an array,
+a list, or a column of a data frame; numbers stay numbers, labels become indicators of all levels
+but the first (treatment coding).
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import as_labels, as_vector
+from mixedsmooth.model.bases import Scaling, Smooth, construct
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -82,6 +84,77 @@ class Covariate:
 
 
 @dataclass(frozen=True, eq=False)
+class Spline(Covariate):
+    """The fixed or the random part of a smooth, as columns of a covariate.
+
+    Attributes
+    ----------
+    label : str
+        What the columns are called, such as ``s(days)``.
+    smooth : Smooth
+        The basis, split into fixed and random columns.
+    random : bool
+        Which of the two these are.
+    by : Covariate or None
+        Numbers that the curve is multiplied by, or labels of which `level` has the curve.
+    level : label or None
+        The level of `by`.
+    """
+
+    label: str
+    smooth: Smooth
+    random: bool
+    by: Covariate | None
+    level: Any
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns that it makes."""
+        k = self.smooth.to_random.shape[1] if self.random else self.smooth.to_fixed.shape[1]
+        return [self.label] if k == 1 else [f"{self.label}.{j + 1}" for j in range(k)]
+
+    def columns(self) -> list[FloatArray]:
+        """Return the columns themselves, each of shape (n,)."""
+        part = self.smooth.random if self.random else self.smooth.fixed
+        columns = part(self.values)
+        if self.by is not None:
+            columns = columns * self._weight(self.by)[:, None]
+        return list(np.ascontiguousarray(columns.T))
+
+    def _weight(self, by: Covariate) -> FloatArray:
+        if by.levels is None:
+            return np.asarray(by.values, dtype=np.float64)
+        chosen = np.flatnonzero(by.levels == self.level)[0]
+        return np.where(by.values == chosen, 1.0, 0.0)
+
+    def at(self, data: Data) -> "Spline":
+        """Return the part with the values of new data.
+
+        Parameters
+        ----------
+        data : mapping of str to array_like
+            New columns by name.
+
+        Returns
+        -------
+        Spline
+            Of the same basis.
+
+        Raises
+        ------
+        ValueError
+            If a name is missing, a value is not finite, or lengths differ.
+        """
+        values = as_vector(self.name, _column(data, self.name))
+        by = None if self.by is None else self.by.at(data)
+        if by is not None and len(by.values) != len(values):
+            raise ValueError(
+                f"{by.name} has {len(by.values)} rows where {self.name} has {len(values)}"
+            )
+        return replace(self, values=values, by=by)
+
+
+@dataclass(frozen=True, eq=False)
 class Linear:
     """Fixed effects, linear in their columns.
 
@@ -115,6 +188,8 @@ class Group:
         What the slopes belong to.
     correlated : bool
         Whether the effects of one level may be correlated.
+    scalar : bool
+        Whether all effects have one variance and no correlation: the random part of a smooth.
     """
 
     factor: str
@@ -123,9 +198,32 @@ class Group:
     intercept: bool
     covariates: tuple[Covariate, ...]
     correlated: bool
+    scalar: bool = False
+
+    @property
+    def is_curve(self) -> bool:
+        """Whether it is the random part of a smooth that all rows share."""
+        return self.scalar and len(self.levels) == 1
 
 
-Term = Linear | Group
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """A smooth, or several: fixed columns, and random effects with one variance each.
+
+    Attributes
+    ----------
+    fixed : tuple of Spline
+        What the penalty leaves free: a straight line, or nothing.
+    random : tuple of Group
+        The penalized part, as effects of a factor with one level; for curves that share their
+        smoothing parameter, with a level for each curve.
+    """
+
+    fixed: tuple[Spline, ...]
+    random: tuple[Group, ...]
+
+
+Term = Linear | Group | Curves
 
 
 def linear(*, intercept: bool = True, **columns: ArrayLike) -> Linear:
@@ -184,7 +282,8 @@ def group(*, correlated: bool = True, intercept: bool = True, **columns: ArrayLi
     ------
     ValueError
         If no factor is named, it has one level only, labels are missing, lengths differ, a
-        covariate is not finite, or there is neither an intercept nor a slope.
+        covariate is not finite or is constant beside an intercept, or there is neither an
+        intercept nor a slope.
 
     Examples
     --------
@@ -203,10 +302,104 @@ def group(*, correlated: bool = True, intercept: bool = True, **columns: ArrayLi
     if not slopes and not intercept:
         raise ValueError(f"group({factor}=...) has neither an intercept nor a slope; add one")
     covariates = _covariates(dict(slopes), n=len(codes))
+    for covariate in covariates:
+        if intercept and np.ptp(covariate.values) == 0:
+            raise ValueError(
+                f"{covariate.name} is constant, so its slopes cannot be told from the intercepts; "
+                "leave it out"
+            )
     return Group(factor, levels, codes, intercept, covariates, correlated)
 
 
-def effect_names(term: Term) -> list[str]:
+def smooth(
+    *,
+    basis: str = "cs",
+    k: int = 10,
+    by: Data | None = None,
+    shared: bool = False,
+    scaling: Scaling = "norm",
+    **columns: ArrayLike,
+) -> Curves:
+    """Make a smooth of a covariate.
+
+    Parameters
+    ----------
+    basis : {"cr", "cs", "cc", "ps", "rk"}
+        Cubic regression spline, the same with shrinkage, cyclic, P-spline, reproducing kernel; see
+        `mixedsmooth.model.bases`.
+    k : int
+        Size of the basis.
+    by : mapping of one name to a column, optional
+        Numbers: the curve is multiplied by them, a varying coefficient, whose mean is a `linear`
+        term. Labels: a curve for each level, beside a `group` or `linear` term for their means.
+    shared : bool
+        Whether the curves of all levels of `by` share one smoothing parameter: random curves.
+        Their straight-line parts are penalized too where the basis is "cs"; otherwise they belong
+        into a `group` term with a slope.
+    scaling : {"norm", "mean"}
+        Unit of the penalty, today's or the older one of mgcv. It changes the variance of the
+        smooth, and no fit.
+    **columns : array_like, shape (n,)
+        One covariate, by name.
+
+    Returns
+    -------
+    Curves
+        A term for `lmm`.
+
+    Raises
+    ------
+    ValueError
+        If there is not one covariate, it is not finite, constant, or has fewer than k distinct
+        values; if basis, k or scaling are unknown; or if `by` does not fit.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> term = smooth(days=ms.load_sleepstudy().days, basis="cr")
+    >>> term.fixed[0].names, len(term.random[0].covariates[0].names)
+    (['s(days)'], 8)
+    """
+    if len(columns) != 1:
+        raise ValueError(f"smooth() takes one covariate by name, found {len(columns)}")
+    ((name, values),) = columns.items()
+    x = as_vector(name, values)
+    made = construct(x, basis, k, scaling=scaling, name=name)
+    if by is None:
+        if shared:
+            raise ValueError("shared=True is for the curves of the levels of by; name by, too")
+        return _curves([(f"s({name})", None, None)], name, x, made)
+    if len(by) != 1:
+        raise ValueError(f"by takes one column by name, such as by={{'z': z}}, found {len(by)}")
+    (factor,) = _covariates(by, n=len(x))
+    label = f"s({name}):{factor.name}"
+    if factor.levels is None:
+        if shared:
+            raise ValueError(f"shared=True needs labels in by, and {factor.name} has numbers")
+        return _curves([(label, factor, None)], name, x, made)
+    if not shared:
+        parts = [(f"{label}[{level}]", factor, level) for level in factor.levels]
+        return _curves(parts, name, x, made)
+    part = Spline(name, x, None, label, made, True, None, None)
+    curves = Group(factor.name, factor.levels, factor.values, False, (part,), False, scalar=True)
+    return Curves((), (curves,))
+
+
+def _curves(
+    parts: Sequence[tuple[str, Covariate | None, Any]], name: str, x: FloatArray, made: Smooth
+) -> Curves:
+    fixed, random = [], []
+    for label, by, level in parts:
+        line = Spline(name, x, None, label, made, False, by, level)
+        wiggle = replace(line, random=True)
+        if line.names:
+            fixed.append(line)
+        codes = np.zeros(len(x), dtype=np.intp)
+        random.append(Group(label, np.array([label]), codes, False, (wiggle,), False, scalar=True))
+    return Curves(tuple(fixed), tuple(random))
+
+
+def effect_names(term: Linear | Group) -> list[str]:
     """Names of the columns of a term, ``(Intercept)`` first if there is one.
 
     Parameters
@@ -279,6 +472,8 @@ def codes_at(term: Group, data: Data) -> IntArray:
     >>> codes_at(group(subject=["a", "a", "b"]), {"subject": ["b", "c"]})
     array([ 1, -1])
     """
+    if term.is_curve:
+        return np.zeros(len(np.asarray(_column(data, term.covariates[0].name))), dtype=np.intp)
     codes, known = _match(as_labels(term.factor, _column(data, term.factor)), term.levels)
     return np.where(known, codes, -1)
 
@@ -287,11 +482,12 @@ def _covariates(columns: Mapping[str, ArrayLike], n: int | None = None) -> tuple
     found: list[Covariate] = []
     for name, values in columns.items():
         array = np.asarray(values)
+        if array.dtype.kind not in "biuf":
+            array = as_labels(name, array, n)  # text, or the numbers in an array of objects
         if array.dtype.kind in "biuf":
-            vector = as_vector(name, array, n)
-            found.append(Covariate(name, vector, None))
+            found.append(Covariate(name, as_vector(name, array, n), None))
         else:
-            levels, codes = _levels(as_labels(name, array, n))
+            levels, codes = _levels(array)
             if len(levels) < 2:
                 raise ValueError(f"{name} has one level only ({levels[0]!s}); leave it out")
             found.append(Covariate(name, codes, levels))
@@ -301,12 +497,13 @@ def _covariates(columns: Mapping[str, ArrayLike], n: int | None = None) -> tuple
 
 def _levels(labels: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
     """Sorted levels and the code of each row; integers of small range need no sorting."""
-    if labels.dtype.kind in "iu":
-        low, high = int(labels.min()), int(labels.max())
+    if labels.dtype.kind in "iu" and labels.dtype != np.uint64:
+        whole = labels.astype(np.int64)  # the differences of small integers may be larger
+        low, high = int(whole.min()), int(whole.max())
         if high - low <= 2 * len(labels):
-            present = np.bincount(labels - low) > 0
-            codes = (np.cumsum(present) - 1)[labels - low]
-            return np.flatnonzero(present).astype(labels.dtype) + low, codes
+            present = np.bincount(whole - low) > 0
+            codes = (np.cumsum(present) - 1)[whole - low]
+            return (np.flatnonzero(present) + low).astype(labels.dtype), codes
     levels, codes = np.unique(labels, return_inverse=True)
     return levels, codes
 

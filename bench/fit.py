@@ -1,0 +1,178 @@
+"""Fit one case with one Python program, several times; run by bench.py in a process of its own.
+
+fit.py PROGRAM CASE ROWS REPEATS ANSWER      writes times, criterion and memory to ANSWER
+fit.py simulate ROWS FILE                    writes simulated y, x and group for R
+"""
+
+import importlib.metadata
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import mixedsmooth as ms
+
+Columns = dict[str, NDArray[Any]]
+Estimates = tuple[Any, float, Any, float]  # beta, sigma, theta, criterion
+
+ROWS_PER_GROUP = 10
+PACKAGES = {"ours": "mixedsmooth", "mixedlm": "mixedlm", "statsmodels": "statsmodels"}
+
+
+def simulate(rows: int) -> Columns:
+    """Return y, x and group of a growth model: sd 1.5 and 0.5, correlation 0.3, sigma 1."""
+    rng = np.random.default_rng(20150507)
+    groups = rows // ROWS_PER_GROUP
+    L = np.linalg.cholesky([[1.5**2, 0.3 * 1.5 * 0.5], [0.3 * 1.5 * 0.5, 0.5**2]])
+    b = rng.standard_normal((groups, 2)) @ L.T
+    g = np.repeat(np.arange(groups), ROWS_PER_GROUP)
+    x = rng.standard_normal(rows)
+    y = rng.standard_normal(rows)
+    # y = 10 + b_0 + (2 + b_1) x + e, added up in place so that the peak is not that of this line
+    y += 10
+    y += np.repeat(b[:, 0], ROWS_PER_GROUP)
+    slope = np.repeat(b[:, 1], ROWS_PER_GROUP)
+    slope += 2
+    slope *= x
+    y += slope
+    return {"y": y, "x": x, "g": g}
+
+
+def columns(case: str, rows: int) -> Columns:
+    """Return the data of a case by lme4's names."""
+    if rows:
+        return simulate(rows)
+    if case == "sleepstudy":
+        sleep = ms.load_sleepstudy()
+        return {"Reaction": sleep.reaction, "Days": sleep.days, "Subject": sleep.subject}
+    ratings = ms.load_insteval()
+    return {name: getattr(ratings, name) for name in ("y", "service", "s", "d", "dept")}
+
+
+# ---- the programs: each makes a function that fits once ----
+
+
+def ours(case: str, data: Columns) -> Callable[[], Estimates]:
+    """Fit with this library."""
+
+    def terms() -> list[Any]:
+        if case == "sleepstudy":
+            days, subject = data["Days"], data["Subject"]
+            return [data["Reaction"], ms.linear(days=days), ms.group(subject=subject, days=days)]
+        if not case.startswith("insteval"):
+            return [data["y"], ms.linear(x=data["x"]), ms.group(g=data["g"], x=data["x"])]
+        groups = [ms.group(s=data["s"]), ms.group(d=data["d"])]
+        if case == "insteval-dept":
+            groups.append(ms.group(dept=data["dept"]))
+        return [data["y"], ms.linear(service=data["service"]), *groups]
+
+    def fit() -> Estimates:
+        found = ms.lmm(*terms(), method="ML" if case == "insteval-dept" else "REML")
+        return found.beta, found.sigma, found.theta, found.criterion
+
+    return fit
+
+
+def mixedlm(case: str, data: Columns) -> Callable[[], Estimates]:
+    """Fit with the package mixedlm."""
+    import mixedlm
+    import pandas as pd
+
+    frame = pd.DataFrame(data)
+    formula = {
+        "sleepstudy": "Reaction ~ Days + (Days | Subject)",
+        "insteval": "y ~ service + (1 | s) + (1 | d)",
+        "insteval-dept": "y ~ service + (1 | s) + (1 | d) + (1 | dept)",
+    }.get(case, "y ~ x + (x | g)")
+    reml = case != "insteval-dept"
+
+    def fit() -> Estimates:
+        found = mixedlm.lmer(formula, frame, REML=reml)
+        return found.beta, found.sigma, found.theta, found.REMLcrit() if reml else found.deviance
+
+    return fit
+
+
+def statsmodels(case: str, data: Columns) -> Callable[[], Estimates]:
+    """Fit with statsmodels' MixedLM."""
+    import pandas as pd
+    from statsmodels.regression.mixed_linear_model import MixedLM
+
+    frame = pd.DataFrame(data)
+    fixed, slope, groups = ("Reaction ~ Days", "~Days", "Subject")
+    if case != "sleepstudy":
+        fixed, slope, groups = ("y ~ x", "~x", "g")
+
+    def fit() -> Estimates:
+        model = MixedLM.from_formula(fixed, frame, groups=groups, re_formula=slope)
+        found = model.fit(reml=True)
+        relative = np.linalg.cholesky(np.asarray(found.cov_re) / found.scale)
+        theta = relative[np.triu_indices(2)[::-1]]
+        return np.asarray(found.fe_params), found.scale**0.5, theta, -2 * found.llf
+
+    return fit
+
+
+# ---- the measurement ----
+
+
+def blas_threads() -> int | None:
+    """Return the number of threads of the linear algebra library, if that can be told."""
+    try:
+        from threadpoolctl import threadpool_info
+    except ImportError:
+        return None
+    return max((pool["num_threads"] for pool in threadpool_info()), default=None)
+
+
+def megabytes() -> float:
+    """Return the peak memory of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def main(program: str, case: str, rows: str, repeats: str, answer: str) -> None:
+    """Measure, and write what was found."""
+    data = columns(case, int(rows))
+    fit = {"ours": ours, "mixedlm": mixedlm, "statsmodels": statsmodels}[program](case, data)
+    before = megabytes()
+    seconds = []
+    for _ in range(int(repeats)):
+        start = time.perf_counter()
+        beta, sigma, theta, criterion = fit()
+        seconds.append(time.perf_counter() - start)
+    versions = {name: importlib.metadata.version(name) for name in ("numpy", "scipy", "pandas")}
+    name = PACKAGES[program]
+    found = {
+        "seconds": seconds,
+        "criterion": float(criterion),
+        "beta": np.asarray(beta).tolist(),
+        "sigma": float(sigma),
+        "theta": np.asarray(theta).tolist(),
+        "before_megabytes": before,
+        "data_megabytes": sum(column.nbytes for column in data.values()) / 2**20,
+        "blas_threads": blas_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            **versions,
+            name: importlib.metadata.version(name),
+        },
+    }
+    Path(answer).write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "simulate":
+        simulated = simulate(int(sys.argv[2]))
+        with Path(sys.argv[3]).open("wb") as file:
+            for name in ("y", "x", "g"):
+                simulated[name].astype(np.float64).tofile(file)
+    else:
+        main(*sys.argv[1:])

@@ -1,0 +1,239 @@
+"""The data sets: the files are the published ones, and the loaders hand them over unchanged."""
+
+import dataclasses
+import gzip
+import re
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mixedsmooth as ms
+
+DATA = Path(__file__).parents[1] / "data"
+LOADERS = {
+    "sleepstudy": ms.load_sleepstudy,
+    "gasoline": ms.load_gasoline,
+    "volvo": ms.load_volvo,
+    "epil": ms.load_epil,
+    "insteval": ms.load_insteval,
+}
+PACKED = {"insteval"}
+
+
+@pytest.fixture(params=LOADERS)
+def dataset(request: pytest.FixtureRequest) -> ms.Dataset:
+    return LOADERS[request.param]()
+
+
+def columns(dataset: ms.Dataset) -> dict[str, np.ndarray]:
+    return {field.name: getattr(dataset, field.name) for field in dataclasses.fields(dataset)}
+
+
+def file_name(name: str) -> str:
+    return f"{name}.csv.gz" if name in PACKED else f"{name}.csv"
+
+
+def unpacked(name: str) -> bytes:
+    content = (DATA / file_name(name)).read_bytes()
+    return gzip.decompress(content) if name in PACKED else content
+
+
+def readme() -> str:
+    return (DATA / "README.md").read_text(encoding="utf-8")
+
+
+def section(name: str) -> str:
+    return readme().split(f"## {file_name(name)}\n")[1].split("\n## ")[0]
+
+
+# The files and what data/README.md says of them
+
+
+def files_in_readme() -> dict[str, tuple[int, str]]:
+    lines = re.findall(r"^\| (\w+\.csv\S*) \| (\d+) \| ([0-9a-f]{64}) \|$", readme(), re.MULTILINE)
+    return {name: (int(rows), checksum) for name, rows, checksum in lines}
+
+
+def test_readme_lists_every_csv_file() -> None:
+    assert set(files_in_readme()) == {path.name for path in DATA.glob("*.csv*")}
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_file_has_the_rows_and_the_checksum_of_the_readme(name: str) -> None:
+    rows, checksum = files_in_readme()[file_name(name)]
+    assert sha256((DATA / file_name(name)).read_bytes()).hexdigest() == checksum
+    assert len(unpacked(name).splitlines()) - 1 == rows == len(LOADERS[name]())
+
+
+@pytest.mark.parametrize("name", sorted(PACKED))
+def test_readme_has_the_checksum_of_the_unpacked_text(name: str) -> None:
+    assert sha256(unpacked(name)).hexdigest() in section(name)
+
+
+@pytest.mark.parametrize("name", LOADERS)
+def test_readme_lists_the_columns_with_their_units(name: str) -> None:
+    listed = re.findall(r"^\| (\w+) \| `(\w+)` \| .* \| (\w*) ?\|$", section(name), re.MULTILINE)
+    dataset = LOADERS[name]()
+    header = unpacked(name).decode("utf-8").splitlines()[0].replace('"', "")
+    assert [csv_name for csv_name, _, _ in listed] == header.split(",")
+    assert {field for _, field, _ in listed} == set(columns(dataset))
+    for _, field, unit in listed:
+        told = re.search(rf"^  {field} +.*$", str(dataset), re.MULTILINE)
+        assert told is not None
+        assert told[0].endswith(f"[{unit}]") if unit else not told[0].endswith("]")
+
+
+@pytest.mark.parametrize("name", sorted(LOADERS.keys() - PACKED))
+def test_readme_quotes_the_r_call_that_wrote_the_file(name: str) -> None:
+    script = (DATA.parent / "tests" / "reference" / "make_reference.R").read_text(encoding="utf-8")
+    call = re.search(rf'write\.csv\(\w+, "\.\./data/{name}\.csv".*\)', script)
+    assert call is not None
+    assert call[0] in readme()
+
+
+# What the loaders return
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "n_columns"),
+    [
+        ("sleepstudy", 180, 3),
+        ("gasoline", 342, 6),
+        ("volvo", 19, 2),
+        ("epil", 236, 9),
+        ("insteval", 73421, 7),
+    ],
+)
+def test_shape(name: str, rows: int, n_columns: int) -> None:
+    dataset = LOADERS[name]()
+    assert len(dataset) == rows
+    assert {column.shape for column in columns(dataset).values()} == {(rows,)}
+    assert len(columns(dataset)) == n_columns
+
+
+def test_records_are_frozen_and_arrays_read_only(dataset: ms.Dataset) -> None:
+    for name, column in columns(dataset).items():
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(dataset, name, column)
+        with pytest.raises(ValueError, match="read-only"):
+            column[0] = column[1]
+
+
+def test_columns_hold_numbers_or_labels(dataset: ms.Dataset) -> None:
+    for name, column in columns(dataset).items():
+        label = name in {"subject", "country", "trt", "dept"}
+        assert column.dtype.kind == "U" if label else column.dtype in (np.float64, np.int64)
+
+
+def test_print_tells_name_rows_columns_units_and_source(dataset: ms.Dataset) -> None:
+    first, *lines, last = str(dataset).splitlines()
+    assert first == f"{dataset.title}: {len(dataset)} rows"
+    assert [line.split()[0] for line in lines] == list(columns(dataset))
+    assert all(len(line.split()) > 1 for line in lines)
+    assert last == f"Source: {dataset.source}"
+    assert re.search(r"\(\d{4}\)", last)
+
+
+def test_repr_tells_class_rows_and_columns(dataset: ms.Dataset) -> None:
+    names = ", ".join(columns(dataset))
+    assert repr(dataset) == f"<{type(dataset).__name__}: {len(dataset)} rows of {names}>"
+
+
+def test_to_pandas_copies_every_column(dataset: ms.Dataset) -> None:
+    pytest.importorskip("pandas")
+    frame = dataset.to_pandas()
+    assert list(frame.columns) == list(columns(dataset))
+    for name, column in columns(dataset).items():
+        assert frame[name].tolist() == column.tolist()
+    changed = list(columns(dataset))[-1]
+    before = getattr(dataset, changed)[0]
+    frame.loc[0, changed] = before + before if isinstance(before, str) else before + 1
+    assert getattr(dataset, changed)[0] == before
+
+
+def test_to_pandas_says_what_to_install(
+    dataset: ms.Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        dataset.to_pandas()
+
+
+# Values at known places
+
+
+def test_sleepstudy_begins_as_the_third_source_prints_it() -> None:
+    sleep = ms.load_sleepstudy()
+    # Dirmeier, cell 49: tab.head()
+    assert sleep.reaction[:5].tolist() == [249.56, 258.7047, 250.8006, 321.4398, 356.8519]
+    assert sleep.days[:5].tolist() == [0, 1, 2, 3, 4]
+    assert sleep.subject[:5].tolist() == ["308"] * 5
+
+
+def test_sleepstudy_is_balanced() -> None:
+    sleep = ms.load_sleepstudy()
+    subjects, rows = np.unique(sleep.subject, return_counts=True)
+    # the labels that Clark (2016) prints with the predicted effects
+    assert " ".join(subjects) == (
+        "308 309 310 330 331 332 333 334 335 337 349 350 351 352 369 370 371 372"
+    )
+    assert set(rows) == {10}
+    assert sleep.days.tolist() == list(range(10)) * 18
+
+
+def test_gasoline_is_balanced_and_ends_in_1978() -> None:
+    gasoline = ms.load_gasoline()
+    assert len(np.unique(gasoline.country)) == 18
+    assert gasoline.year.tolist() == list(range(1960, 1979)) * 18
+    # first and last row, as R wrote them
+    assert (gasoline.country[0], gasoline.lcarpcap[0]) == ("AUSTRIA", -9.766839569)
+    assert (gasoline.country[-1], round(gasoline.lcarpcap[-1], 6)) == ("U.S.A.", -7.536176)
+
+
+def test_volvo_has_all_nineteen_engines() -> None:
+    volvo = ms.load_volvo()
+    assert len(volvo) == 19
+    assert (volvo.size[13], volvo.wear[13]) == (2.32, 2.7)  # the size that Clark's page loses
+    assert np.sum(volvo.size == 2.32) == 5
+    # Wood (2006), section 3.2: sums of the two printed vectors
+    assert round(float(volvo.size.sum()), 2) == 42.34
+    assert round(float(volvo.wear.sum()), 1) == 57.8
+
+
+def test_epil_has_the_counts_of_the_trial() -> None:
+    epil = ms.load_epil()
+    first_period = epil.period == 1
+    # MASS, data set epil: 28 patients under placebo, 31 under progabide
+    assert np.sum(epil.trt[first_period] == "placebo") == 28
+    assert np.sum(epil.trt[first_period] == "progabide") == 31
+    # R 4.2.2, MASS: sum(epil$y)
+    assert epil.y.sum() == 1948
+    assert np.array_equal(epil.v4 == 1, epil.period == 4)
+    # centered logarithms, printed by R to 15 digits
+    for centered, raw in ((epil.lbase, epil.base), (epil.lage, epil.age)):
+        np.testing.assert_allclose(centered, np.log(raw) - np.log(raw).mean(), atol=1e-14)
+
+
+def test_insteval_has_the_levels_and_ratings_that_lme4_tells() -> None:
+    ratings = ms.load_insteval()
+    # R 4.2.2, lme4 1.1.31: lapply(InstEval, nlevels), ?InstEval
+    assert len(np.unique(ratings.s)) == ratings.s.max() == 2972
+    assert len(np.unique(ratings.d)) == 1128
+    assert ratings.d.max() == 2160
+    assert len(np.unique(ratings.dept)) == 14
+    assert set(ratings.studage) == {2, 4, 6, 8}
+    assert set(ratings.lectage) == {1, 2, 3, 4, 5, 6}
+    # R: table(InstEval$y), sum(InstEval$service == 1)
+    assert np.bincount(ratings.y).tolist() == [0, 10186, 12951, 17609, 16921, 15754]
+    assert ratings.service.sum() == 31783
+
+
+def test_insteval_begins_and_ends_as_r_prints_it() -> None:
+    ratings = ms.load_insteval()
+    # R: InstEval[c(1, nrow(InstEval)), ]
+    names = ["s", "d", "studage", "lectage", "service", "dept", "y"]
+    assert [getattr(ratings, name)[0] for name in names] == [1, 1002, 2, 2, 0, "2", 5]
+    assert [getattr(ratings, name)[-1] for name in names] == [2972, 2121, 4, 2, 1, "2", 3]

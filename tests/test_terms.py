@@ -1,0 +1,293 @@
+"""Terms: their columns, their names, new data, and what is wrong with bad columns."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+
+import mixedsmooth as ms
+from mixedsmooth.model.terms import (
+    Covariate,
+    Linear,
+    codes_at,
+    effect_columns,
+    effect_names,
+)
+
+LABELS = np.array(["mid", "low", "high", "low"])
+
+
+def columns_of(term: Linear) -> list[list[float]]:
+    return [column.tolist() for column in effect_columns(term.intercept, term.covariates, 4)]
+
+
+# ---- linear ----
+
+
+def test_numbers_stay_numbers_and_labels_become_indicators() -> None:
+    term = ms.linear(x=[1, 2, 3, 5], dose=LABELS)
+    # treatment coding: "high" sorts first and is the baseline
+    assert effect_names(term) == ["(Intercept)", "x", "dose[low]", "dose[mid]"]
+    assert columns_of(term) == [[1, 1, 1, 1], [1, 2, 3, 5], [0, 1, 0, 1], [1, 0, 0, 0]]
+
+
+def test_the_intercept_alone_and_left_out() -> None:
+    assert effect_names(ms.linear()) == ["(Intercept)"]
+    assert columns_of(ms.linear(intercept=False, x=[1, 2, 3, 4])) == [[1, 2, 3, 4]]
+
+
+NUMBERS: dict[str, Any] = {
+    "list": [1, 2, 3, 5],
+    "tuple": (1, 2, 3, 5),
+    "int8": np.array([1, 2, 3, 5], dtype=np.int8),
+    "uint64": np.array([1, 2, 3, 5], dtype=np.uint64),
+    "float32": np.array([1, 2, 3, 5], dtype=np.float32),
+    "object": np.array([1, 2.0, 3, np.int64(5)], dtype=object),
+    "series": pd.Series([1, 2, 3, 5], index=[9, 8, 7, 6]),
+    "nullable": pd.Series([1, 2, 3, 5], dtype="Int64"),
+    "nullable float": pd.Series([1, 2, 3, 5], dtype="Float64"),
+}
+
+
+@pytest.mark.parametrize("values", NUMBERS.values(), ids=NUMBERS)
+def test_numbers_of_all_kinds(values: Any) -> None:
+    (covariate,) = ms.linear(x=values).covariates
+    assert covariate.levels is None
+    assert covariate.values.dtype == np.float64
+    assert_array_equal(covariate.values, [1, 2, 3, 5])
+    (covariate,) = ms.group(g=["a", "a", "b", "b"], x=values).covariates
+    assert_array_equal(covariate.values, [1, 2, 3, 5])
+
+
+def test_truth_values_are_zero_and_one() -> None:
+    (covariate,) = ms.linear(late=np.array([True, False, True, True])).covariates
+    assert covariate.names == ["late"]
+    assert_array_equal(covariate.values, [1, 0, 1, 1])
+
+
+TEXTS: dict[str, Any] = {
+    "list": LABELS.tolist(),
+    "tuple": tuple(LABELS.tolist()),
+    "object": LABELS.astype(object),
+    "series": pd.Series(LABELS),
+    "string": pd.Series(LABELS, dtype="string"),
+    "category": pd.Series(LABELS, dtype="category"),
+    "categories of another order": pd.Series(
+        pd.Categorical(LABELS, categories=["low", "mid", "high"])
+    ),
+}
+
+
+@pytest.mark.parametrize("values", TEXTS.values(), ids=TEXTS)
+def test_labels_of_all_kinds(values: Any) -> None:
+    term = ms.group(g=values)
+    assert_array_equal(term.levels, ["high", "low", "mid"])
+    assert_array_equal(term.codes, [2, 1, 0, 1])
+    assert ms.linear(dose=values).covariates[0].names == ["dose[low]", "dose[mid]"]
+
+
+# ---- group ----
+
+
+def test_the_first_column_of_a_group_is_its_factor() -> None:
+    term = ms.group(subject=LABELS, days=[0, 1, 2, 3], dose=["a", "b", "a", "b"])
+    assert term.factor == "subject"
+    assert effect_names(term) == ["(Intercept)", "days", "dose[b]"]
+    assert term.correlated
+    term = ms.group(correlated=False, intercept=False, subject=LABELS, days=[0, 1, 2, 3])
+    assert effect_names(term) == ["days"]
+    assert not term.correlated
+
+
+GROUPS: dict[str, Any] = {
+    "dense": np.array([3, 1, 2, 3]),
+    "far apart": np.array([30_000_000, -10, 7, 30_000_000]),
+    "int8 of full range": np.tile(np.arange(-128, 128), 2).astype(np.int8),
+    "int16": np.tile(np.array([-32768, 32767]), 40_000).astype(np.int16),
+    "uint8": np.array([255, 0, 255, 3], dtype=np.uint8),
+    "uint64": np.array([2**64 - 1, 2**64 - 2, 2**64 - 1, 5], dtype=np.uint64),
+    "negative": np.array([-5, -4, -5, -1]),
+    "int64 limits": np.array([-(2**63), 2**63 - 1, 0, 0]),
+    "float": np.array([0.5, 0.25, 0.5, 1e300]),
+    "bool": np.array([True, False, True, True]),
+    "dates": np.array(["2020-03-01", "2019-01-01", "2020-03-01", "2021-01-01"], "datetime64[D]"),
+    "object numbers": np.array([3, 1, 2, 3], dtype=object),
+}
+
+
+@pytest.mark.parametrize("labels", GROUPS.values(), ids=GROUPS)
+def test_levels_are_the_sorted_labels(labels: Any) -> None:
+    term = ms.group(g=labels)
+    levels, codes = np.unique(labels, return_inverse=True)
+    assert_array_equal(term.levels, levels)
+    assert_array_equal(term.codes, codes)
+    if labels.dtype != object:
+        assert term.levels.dtype == labels.dtype
+    # and are found again
+    assert_array_equal(codes_at(term, {"g": labels}), codes)
+
+
+# ---- new data ----
+
+
+def test_new_numbers_and_labels_are_coded_as_the_old_ones() -> None:
+    days, dose = ms.linear(days=[0, 1, 2, 3], dose=LABELS).covariates
+    data: dict[str, Any] = {"days": [7, 8], "dose": ["mid", "high"]}
+    assert_array_equal(days.at(data).values, [7, 8])
+    new = dose.at(data)
+    assert new.names == dose.names
+    assert [column.tolist() for column in new.columns()] == [[0, 0], [1, 0]]
+    assert_array_equal(dose.at(pd.DataFrame(data)).values, new.values)
+
+
+def test_unknown_labels_of_a_group_are_marked() -> None:
+    term = ms.group(g=["b", "d", "b"])
+    new = codes_at(term, {"g": ["a", "b", "c", "d", "e", "longer than the others"]})
+    assert_array_equal(new, [-1, 0, -1, 1, -1, -1])
+    # int and float are both numbers
+    assert_array_equal(codes_at(ms.group(g=[1, 2, 1]), {"g": [2.0, 1.5]}), [1, -1])
+
+
+def days() -> Covariate:
+    return ms.linear(days=[0, 1, 2, 3]).covariates[0]
+
+
+def dose(levels: int = 3) -> Covariate:
+    return ms.linear(dose=[f"d{i}" for i in range(levels)]).covariates[0]
+
+
+BAD_NEW: dict[str, tuple[Any, str]] = {
+    "missing": (
+        lambda: days().at({"day": [1], "dose": ["low"]}),
+        "data has no column days, which the model needs; it has day, dose",
+    ),
+    "missing from a frame": (
+        lambda: days().at(pd.DataFrame({"day": [1]})),
+        "data has no column days, .* it has day$",
+    ),
+    "NaN": (lambda: days().at({"days": [1, np.nan]}), r"days has 1 value\(s\) that are NaN"),
+    "text for a number": (lambda: days().at({"days": ["a"]}), "days must hold numbers only"),
+    "new label": (
+        lambda: dose().at({"dose": ["d0", "d7"]}),
+        "dose has the new label d7; the model knows d0, d1, d2$",
+    ),
+    "new label among many": (
+        lambda: dose(9).at({"dose": ["x"]}),
+        "dose has the new label x; the model knows d0, d1, d2, d3, d4, ...$",
+    ),
+    "missing label": (
+        lambda: dose().at({"dose": np.array(["d0", None])}),
+        r"dose has 1 missing label\(s\)",
+    ),
+    "numbers for text": (
+        lambda: dose().at({"dose": [1, 2]}),
+        "labels must be of the kind that the model was fitted with",
+    ),
+    "a factor that is missing": (
+        lambda: codes_at(ms.group(g=LABELS), {"h": LABELS}),
+        "data has no column g, which the model needs; it has h",
+    ),
+    "numbers for the labels of a factor": (
+        lambda: codes_at(ms.group(g=["308", "309"]), {"g": [308]}),
+        "labels must be of the kind that the model was fitted with.*'308'.*found.*308",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), BAD_NEW.values(), ids=BAD_NEW)
+def test_bad_new_data_are_told(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+# ---- bad columns ----
+
+BAD: dict[str, tuple[Any, str]] = {
+    "nothing": (
+        lambda: ms.linear(intercept=False),
+        r"linear\(\) has no columns; name at least one, or leave it out",
+    ),
+    "NaN": (
+        lambda: ms.linear(x=[1.0, np.nan]),
+        r"x has 1 value\(s\) that are NaN or infinite, the first in row 1",
+    ),
+    "infinite": (lambda: ms.linear(x=[np.inf, 1]), r"x has 1 value\(s\) that are NaN or infinite"),
+    "missing object": (lambda: ms.linear(x=np.array([1, None])), r"x has 1 missing label\(s\)"),
+    "NaN among text": (
+        lambda: ms.linear(x=np.array(["a", np.nan], dtype=object)),
+        r"x has 1 missing label\(s\), the first in row 1; drop these rows",
+    ),
+    "mixture": (
+        lambda: ms.linear(x=np.array(["a", 1], dtype=object)),
+        r"x mixes text and numbers; make all labels text with str\(\)",
+    ),
+    "two lengths": (
+        lambda: ms.linear(x=[1, 2, 3], z=[1, 2]),
+        "z has 2 rows where the other arguments have 3; give one row for each",
+    ),
+    "two lengths, labels": (
+        lambda: ms.linear(x=[1, 2, 3], z=["a", "b"]),
+        "z has 2 rows where the other arguments have 3",
+    ),
+    "empty": (lambda: ms.linear(x=[]), "x must be a vector"),
+    "matrix": (lambda: ms.linear(x=np.ones((2, 2))), r"x must be a vector .*\(2, 2\)"),
+    "number": (lambda: ms.linear(x=3.0), r"x must be a vector .*\(\)"),
+    "one label": (lambda: ms.linear(x=["a", "a"]), r"x has one level only \(a\); leave it out"),
+    "no factor": (
+        lambda: ms.group(),
+        r"group\(\) needs a grouping factor: group\(subject=labels\)",
+    ),
+    "one group": (
+        lambda: ms.group(g=["a", "a"]),
+        r"g has one level only \(a\): a random effect needs at least two groups",
+    ),
+    "missing group": (
+        lambda: ms.group(g=np.array(["a", None, "b"])),
+        r"g has 1 missing label\(s\).*row 1",
+    ),
+    "missing in a frame": (
+        lambda: ms.group(g=pd.Series(["a", None, "b"], dtype="string")),
+        r"g has 1 missing label\(s\), the first in row 1",
+    ),
+    "missing number in a frame": (
+        lambda: ms.linear(x=pd.Series([1, None, 2], dtype="Int64")),
+        r"x has 1 (missing|value\(s\) that are NaN)",
+    ),
+    "NaN group": (lambda: ms.group(g=[1.0, np.nan]), r"g has 1 missing label\(s\)"),
+    "no effects": (
+        lambda: ms.group(intercept=False, g=["a", "b"]),
+        r"group\(g=...\) has neither an intercept nor a slope; add one",
+    ),
+    "slope too short": (
+        lambda: ms.group(g=["a", "b", "a"], x=[1, 2]),
+        "x has 2 rows where the other arguments have 3",
+    ),
+    "slope NaN": (lambda: ms.group(g=["a", "b"], x=[1, np.nan]), r"x has 1 value\(s\) that are"),
+    "slope of a constant": (
+        lambda: ms.group(g=["a", "b", "a"], x=[0.1, 0.1, 0.1]),
+        "x is constant, so its slopes cannot be told from the intercepts; leave it out",
+    ),
+    "matrix of groups": (
+        lambda: ms.group(g=np.ones((2, 2))),
+        r"g must be a vector with one label a row, found shape \(2, 2\)",
+    ),
+}
+
+
+@pytest.mark.parametrize(("call", "message"), BAD.values(), ids=BAD)
+def test_bad_columns_are_told(call: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_a_constant_is_an_intercept_where_there_is_none() -> None:
+    term = ms.group(intercept=False, g=["a", "b", "a"], x=[2.0, 2.0, 2.0])
+    assert effect_names(term) == ["x"]
+
+
+def test_terms_are_frozen() -> None:
+    for term, name in ((ms.linear(x=[1, 2]), "intercept"), (ms.group(g=["a", "b"]), "levels")):
+        with pytest.raises(AttributeError, match="cannot assign"):
+            setattr(term, name, None)
