@@ -177,7 +177,7 @@ def test_gamm4_with_shrinkage(reference: dict[str, Any]) -> None:
     want = reference["gamm4_cs"]  # gamm4 0.2.6: Reaction ~ s(Days, bs = "cs"), (1 | Subject)
     smooth = construct(ms.load_sleepstudy().days, "cs", k=10)
     fit, variances = gamm(smooth)
-    # gamm4 0.2.6 stops a little early, whatever its control: 2e-8 above the optimum, with four
+    # gamm4 0.2.6 stops a little early, with its default controls: 2e-8 above the optimum, with four
     # digits of the variances. Source 1 printed more of them: see the test of the scalings.
     assert want["criterion"] - 1e-7 < fit.criterion < want["criterion"]
     assert_allclose(variances, want["variance"], rtol=2e-4)

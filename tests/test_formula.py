@@ -231,7 +231,7 @@ def test_predict_finds_new_cells(data: Data) -> None:
         ("y ~ 0 + dose + (1 | c)", "dose without an intercept is not supported"),
         ("y ~ dose + x:dose + (1 | c)", "x:dose without x is not supported"),
         ("y ~ x + (0 + dose | c)", "dose without an intercept is not supported"),
-        ("y ~ x", "no grouping factor"),
+        ("y ~ x", "neither a grouping factor nor a smooth"),
         ("y ~ x + (1 | nobody)", "data has no column nobody; it has y, x, z"),
         ("Y ~ x + (1 | c)", "data has no column Y"),
     ],

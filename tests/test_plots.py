@@ -372,6 +372,22 @@ def test_bad_input_is_named_before_a_figure_is_made(message: str, draw: Callable
         assert plt.get_fignums() == []
 
 
+def test_a_partial_effect_is_the_curve_with_its_interval() -> None:
+    smooth = ms.smooth(year=GAS.year, basis="cr", k=6)
+    fit = ms.lmm(GAS.lcarpcap, smooth, ms.group(country=GAS.country))
+    curve = fit.smooth("year", np.linspace(1960, 1978, 30))
+    _, ax = plt.subplots()
+    assert plots.partial_effect(curve, ax, level=0.8, xlabel="year") is ax
+    drawn, lower, upper, _ = (np.asarray(line.get_ydata()) for line in ax.lines)
+    np.testing.assert_array_equal(drawn, curve.value)
+    np.testing.assert_allclose(lower, curve.interval(0.8)[0])
+    np.testing.assert_allclose(upper, curve.interval(0.8)[1])
+    assert ax.get_xlabel() == "year"
+    with pytest.raises(ValueError, match="level must be between 0 and 1"):
+        plots.partial_effect(curve, ax, level=80)
+    plt.close()
+
+
 def test_colors_keep_their_contrast_on_white_and_inverted_on_black() -> None:
     # WCAG 2.2 asks for 3:1 between graphics and background. The matrix is that of the CSS filter
     # hue-rotate(180deg), Filter Effects Module Level 1, section 8.4.

@@ -22,6 +22,7 @@ from scipy.optimize import isotonic_regression
 from mixedsmooth._checks import as_labels, as_matrix, as_vector, positive
 from mixedsmooth.derivations.henderson import shrinkage_factor
 from mixedsmooth.derivations.likelihood import NegLogLik, negloglik_transformed
+from mixedsmooth.model.fit import Curve
 
 __all__ = [
     "between",
@@ -873,6 +874,63 @@ def shrinkage_factor_curve(
         marked = list(zip(sizes.tolist(), shares.tolist(), strict=True))
         names = [f"n = {size:g}: {share:.3f}" for size, share in marked]
         _label_at_right(ax, marked, names, [INK] * len(marked))
+    _legend_above(ax)
+    return ax
+
+
+def partial_effect(
+    curve: Curve, ax: Axes | None = None, *, level: float = 0.95, xlabel: str = "", ylabel: str = ""
+) -> Axes:
+    """Draw a fitted smooth with its pointwise interval.
+
+    Parameters
+    ----------
+    curve : Curve
+        What ``fit.smooth(name, grid)`` returns.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    level : float
+        Coverage of the interval, between 0 and 1.
+    xlabel, ylabel : str
+        What the axes show; without `ylabel`, the name of the smooth and its degrees of freedom.
+
+    Returns
+    -------
+    Axes
+        Its first line is the curve, its first collection the interval.
+
+    Raises
+    ------
+    ValueError
+        If `level` is not between 0 and 1.
+
+    See Also
+    --------
+    mixedsmooth.model.fit.Fit.smooth : What is drawn.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> volvo = ms.load_volvo()
+    >>> fit = ms.lmm(volvo.wear, ms.smooth(size=volvo.size, basis="cr", k=9))
+    >>> ax = plots.partial_effect(fit.smooth("size", np.linspace(1.42, 2.98, 50)))
+    >>> ax.get_ylabel()
+    's(size), EDF 3.24'
+    >>> plt.close()
+    """
+    lower, upper = curve.interval(level)
+    ax = _axes(ax)
+    ax.plot(curve.x, curve.value, color=BLUE, linewidth=2, label="estimate")
+    ax.fill_between(
+        curve.x, lower, upper, color=BLUE, alpha=0.2, linewidth=0, label=f"{level:.0%} interval"
+    )
+    for end in (lower, upper):
+        ax.plot(curve.x, end, color=BLUE, linewidth=1, linestyle="--")
+    ax.axhline(0, color=GRAY, linewidth=1, linestyle=":", zorder=0)
+    ax.set(xlabel=xlabel, ylabel=ylabel or f"{curve.label}, EDF {curve.edf:.2f}")
     _legend_above(ax)
     return ax
 

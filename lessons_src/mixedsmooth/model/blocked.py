@@ -714,6 +714,16 @@ def _inverse(H: FloatArray) -> tuple[FloatArray, float]:
         blocks = H.transpose(2, 0, 1)
         inverse = np.asarray(np.linalg.inv(blocks), dtype=np.float64)
         return inverse.transpose(1, 2, 0), float(np.linalg.slogdet(blocks)[1].sum())
+    if k == 2:  # an intercept and a slope, the usual case: the loops below, written out
+        r_0 = 1 / np.sqrt(H[0, 0])
+        below = H[1, 0] * r_0
+        r_1 = 1 / np.sqrt(H[1, 1] - below * below)
+        r_10 = -below * r_0 * r_1
+        inverse = np.empty_like(H)
+        inverse[0, 0] = r_0 * r_0 + r_10 * r_10
+        inverse[0, 1] = inverse[1, 0] = r_10 * r_1
+        inverse[1, 1] = r_1 * r_1
+        return inverse, -2 * float(np.log(r_0 * r_1).sum())
     # H = L L' column by column, and R = L^-1
     L = np.zeros_like(H)
     R = np.zeros_like(H)

@@ -438,7 +438,7 @@ class Fit:
         >>> fit = ms.lmm(volvo.wear, ms.smooth(size=volvo.size, basis="cr", k=9))
         >>> curve = fit.smooth("size", [1.5, 2.0, 2.5])
         >>> print(curve.value.round(2), curve.se.round(2))
-        [ 0.63 -0.2   0.24] [0.41 0.22 0.24]
+        [ 0.78 -0.28  0.22] [0.37 0.19 0.24]
         """
         curves = {
             label: g

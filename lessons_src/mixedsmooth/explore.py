@@ -1,0 +1,420 @@
+"""Pictures with a slider, which need neither a server nor a library in the browser.
+
+All frames are computed beforehand. An explorable is one inline SVG and an ``<input type="range">``;
+a few lines of script put the path of another frame into the picture. It asks no other host for
+anything, works offline and in a notebook, by mouse, by touch and by keyboard, and tells a screen
+reader the caption of each frame. Without scripts, the start frame is a picture like any other.
+
+Colors follow the text around it (``currentColor``), in light and in dark mode. There is no id in
+it, so any number of them can stand on a page.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from mixedsmooth._checks import as_matrix, as_vector
+
+FloatArray = NDArray[np.float64]
+
+WIDTH, HEIGHT = 440, 320  # of the picture, in units of its viewBox
+TOP, RIGHT, BOTTOM = 12, 14, 46  # margins around the window of the data
+ROW = 18  # height of one row of `explorable_rows`
+
+# the blue of the book's figures, darker in dark text's company and lighter in light text's
+BLUE = "stroke:currentColor;stroke:color-mix(in srgb,#0072B2 70%,currentColor)"
+
+# Each picture on the page is set up once. The slider speaks for itself by aria-valuetext, so the
+# text beside it need not be announced a second time.
+SCRIPT = """
+document.querySelectorAll(".explorable:not([data-ready])").forEach(box => {
+  const frames = JSON.parse(box.dataset.frames), slider = box.querySelector("input");
+  const show = () => {
+    const [path, caption] = frames[slider.value];
+    box.querySelector(".moving").setAttribute("d", path);
+    box.querySelector("output").textContent = caption;
+    slider.setAttribute("aria-valuetext", caption);
+  };
+  box.dataset.ready = "";
+  slider.disabled = false;
+  slider.addEventListener("input", show);
+  show();
+});
+"""
+
+
+@dataclass(frozen=True)
+class Explorable:
+    """Picture with a slider. A notebook and the book show it; ``str()`` tells what it is.
+
+    Attributes
+    ----------
+    label : str
+        Name of the slider.
+    captions : tuple of str
+        What is told at each frame.
+    start : int
+        Frame that is shown first.
+    html : str
+        The picture, the slider and the script: one element, which can stand in any page.
+    """
+
+    label: str
+    captions: tuple[str, ...]
+    start: int
+    html: str = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        return self.html
+
+    def __str__(self) -> str:
+        """Tell the slider's name, the number of frames, and the first, last and start frame."""
+        first, last = self.captions[0], self.captions[-1]
+        return (
+            f"{self.label}: {len(self.captions)} frames, from {first} to {last}; "
+            f"starts at {self.captions[self.start]}"
+        )
+
+
+def explorable(
+    x: ArrayLike,
+    curves: ArrayLike,
+    values: ArrayLike,
+    *,
+    points: ArrayLike | None = None,
+    xlabel: str,
+    ylabel: str,
+    label: str,
+    captions: Sequence[str] | None = None,
+    start: int = 0,
+    description: str | None = None,
+) -> Explorable:
+    """Make a curve that changes with a slider, over points that stay.
+
+    Parameters
+    ----------
+    x : array_like, shape (m,)
+        Grid on which the curves are known.
+    curves : array_like, shape (f, m)
+        One curve a frame.
+    values : array_like, shape (f,)
+        Value of the slider at each frame.
+    points : array_like, shape (k, 2), optional
+        Data, drawn as open rings at (x, y).
+    xlabel, ylabel : str
+        Names of the axes, with their units.
+    label : str
+        Name of the slider.
+    captions : sequence of str, length f, optional
+        What is told at each frame, on the page and to a screen reader; default ``label = value``.
+    start : int
+        Number of the frame that is shown first, from 0.
+    description : str, optional
+        What the picture shows, for somebody who cannot see it; default: what is on the axes.
+
+    Returns
+    -------
+    Explorable
+        The last expression of a notebook's cell shows it.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a value is not finite, there are fewer than two grid points or frames, or
+        `start` is no frame.
+
+    Examples
+    --------
+    >>> x = np.linspace(0, 1, 5)
+    >>> powers = [1, 2, 3]
+    >>> print(explorable(x, [x**k for k in powers], powers, xlabel="x", ylabel="y", label="power"))
+    power: 3 frames, from power = 1 to power = 3; starts at power = 1
+    """
+    values = _two_or_more("values", values)
+    x = _two_or_more("x", x)
+    curves = _frames("curves", curves, len(values), len(x), "grid point")
+    rings = np.empty((0, 2)) if points is None else as_matrix("points", points)
+    if rings.shape[1] != 2:
+        raise ValueError(f"points must have two columns, x and y, found shape {rings.shape}")
+    window = _Window(_limits(x, rings[:, 0]), _limits(curves, rings[:, 1]), left=58, height=HEIGHT)
+    return _explorable(
+        [_line(window, x, curve) for curve in curves],
+        _axes(window, xlabel) + _y_axis(window, ylabel) + _rings(window, rings),
+        window,
+        stroke_width=25,
+        title=f"{ylabel} against {xlabel}",
+        description=description
+        or f"A curve that changes with the slider {label}, and {len(rings)} points.",
+        label=label,
+        captions=_captions(captions, label, values),
+        start=start,
+    )
+
+
+def explorable_rows(
+    rows: Sequence[str],
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    values: ArrayLike,
+    *,
+    xlabel: str,
+    label: str,
+    captions: Sequence[str] | None = None,
+    start: int = 0,
+    description: str | None = None,
+) -> Explorable:
+    """Make a picture with one named row for each group: a ring that stays and a dot that moves.
+
+    Parameters
+    ----------
+    rows : sequence of str, length k
+        Names of the rows, from the top.
+    fixed : array_like, shape (k,)
+        Where the open rings stand.
+    moving : array_like, shape (f, k)
+        Where the filled dots stand, one frame a row.
+    values : array_like, shape (f,)
+        Value of the slider at each frame.
+    xlabel : str
+        Name of the axis, with its unit.
+    label : str
+        Name of the slider.
+    captions : sequence of str, length f, optional
+        What is told at each frame, on the page and to a screen reader; default ``label = value``.
+    start : int
+        Number of the frame that is shown first, from 0.
+    description : str, optional
+        What the picture shows, for somebody who cannot see it; default: the names of the rows.
+
+    Returns
+    -------
+    Explorable
+        The last expression of a notebook's cell shows it.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, a value is not finite, there are fewer than two frames, or `start` is no
+        frame.
+
+    Examples
+    --------
+    >>> raw, kept = np.array([-3.0, 4.0]), np.array([0.0, 0.5, 1.0])
+    >>> print(explorable_rows(["a", "b"], raw, np.outer(kept, raw), kept, xlabel="effect",
+    ...                       label="kept", start=2))
+    kept: 3 frames, from kept = 0 to kept = 1; starts at kept = 1
+    """
+    values = _two_or_more("values", values)
+    fixed = as_vector("fixed", fixed)
+    moving = _frames("moving", moving, len(values), len(fixed), "row")
+    if len(rows) != len(fixed):
+        raise ValueError(f"rows has {len(rows)} names for {len(fixed)} rings; give one for each")
+    at: FloatArray = np.arange(0.5, len(rows))
+    window = _Window(
+        _limits(fixed, moving),
+        (float(len(rows)), 0.0),
+        left=24 + 8 * max(len(name) for name in rows),
+        height=ROW * len(rows) + TOP + BOTTOM,
+    )
+    return _explorable(
+        [_dots(window, frame, at) for frame in moving],
+        _axes(window, xlabel)
+        + _row_names(window, rows, at)
+        + _rings(window, np.column_stack([fixed, at])),
+        window,
+        stroke_width=85,
+        title=f"{xlabel}, a row for each of {len(rows)}",
+        description=description
+        or f"Rings that stay and dots that move with the slider {label}: {', '.join(rows)}.",
+        label=label,
+        captions=_captions(captions, label, values),
+        start=start,
+    )
+
+
+# ---- from data to the picture's coordinates ----
+
+
+@dataclass(frozen=True)
+class _Window:
+    """Where the data stand in the picture: limits in their units, margins in the viewBox's."""
+
+    x_limits: tuple[float, float]
+    y_limits: tuple[float, float]  # at the bottom, at the top
+    left: int
+    height: int
+
+    def x(self, values: ArrayLike) -> FloatArray:
+        low, high = self.x_limits
+        share: FloatArray = (np.asarray(values) - low) / (high - low)
+        return self.left + share * (WIDTH - RIGHT - self.left)
+
+    def y(self, values: ArrayLike) -> FloatArray:
+        low, high = self.y_limits
+        share: FloatArray = (np.asarray(values) - low) / (high - low)
+        return self.height - BOTTOM - share * (self.height - BOTTOM - TOP)
+
+
+def _limits(*parts: FloatArray) -> tuple[float, float]:
+    everything = np.concatenate([part.ravel() for part in parts])
+    low, high = float(everything.min()), float(everything.max())
+    margin = 0.04 * (high - low) or 0.5
+    return low - margin, high + margin
+
+
+def _line(window: _Window, x: FloatArray, y: FloatArray) -> str:
+    """Path of a curve in tenths of a unit; each step is short, and so are its digits."""
+    at = np.rint(10 * np.column_stack([window.x(x), window.y(y)])).astype(int)
+    steps = "".join(f"l{dx} {dy}".replace(" -", "-") for dx, dy in np.diff(at, axis=0))
+    return f"M{at[0, 0]} {at[0, 1]}{steps}"
+
+
+def _dots(window: _Window, x: FloatArray, y: FloatArray) -> str:
+    """Path of strokes without length, which round caps make dots."""
+    at = np.rint(10 * np.column_stack([window.x(x), window.y(y)])).astype(int)
+    return "".join(f"M{across} {down}h1" for across, down in at)
+
+
+# ---- what stays ----
+
+
+def _text(x: float, y: float, anchor: str, text: str, turn: str = "") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{turn}>{escape(text)}</text>'
+
+
+def _segment(x1: float, y1: float, x2: float, y2: float, opacity: float = 1) -> str:
+    return (
+        f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" '
+        f'stroke="currentColor" stroke-opacity="{opacity}"/>'
+    )
+
+
+def _ticks(limits: tuple[float, float], window_size: float) -> list[tuple[float, str]]:
+    low, high = min(limits), max(limits)
+    ticks = MaxNLocator(nbins=max(2, int(window_size / 55))).tick_values(low, high)
+    return [(tick, f"{tick:g}".replace("-", "−")) for tick in ticks if low <= tick <= high]
+
+
+def _axes(window: _Window, xlabel: str) -> str:
+    right, bottom = WIDTH - RIGHT, window.height - BOTTOM
+    parts = [
+        _segment(window.left, bottom, right, bottom),
+        _text((window.left + right) / 2, window.height - 8, "middle", xlabel),
+    ]
+    for tick, name in _ticks(window.x_limits, right - window.left):
+        at = float(window.x(tick))
+        parts += [_segment(at, bottom, at, bottom + 4), _text(at, bottom + 18, "middle", name)]
+    return "".join(parts)
+
+
+def _y_axis(window: _Window, ylabel: str) -> str:
+    bottom, middle = window.height - BOTTOM, (window.height - BOTTOM + TOP) / 2
+    turn = f' transform="rotate(-90 14 {middle:.1f})"'
+    parts = [
+        _segment(window.left, TOP, window.left, bottom),
+        _text(14, middle, "middle", ylabel, turn),
+    ]
+    for tick, name in _ticks(window.y_limits, bottom - TOP):
+        at = float(window.y(tick))
+        parts.append(_segment(window.left - 4, at, window.left, at))
+        parts.append(_text(window.left - 7, at + 4.5, "end", name))
+    return "".join(parts)
+
+
+def _row_names(window: _Window, rows: Sequence[str], at: FloatArray) -> str:
+    names = [
+        _text(window.left - 8, down + 4.5, "end", name)
+        for name, down in zip(rows, window.y(at), strict=True)
+    ]
+    low, high = window.x_limits
+    if low < 0 < high:
+        zero = float(window.x(0))
+        names.append(_segment(zero, TOP, zero, window.height - BOTTOM, opacity=0.35))
+    return "".join(names)
+
+
+def _rings(window: _Window, points: FloatArray) -> str:
+    return "".join(
+        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" '
+        'fill="none" stroke="currentColor" stroke-width="1.3"/>'
+        for x, y in zip(window.x(points[:, 0]), window.y(points[:, 1]), strict=True)
+    )
+
+
+# ---- the whole ----
+
+
+def _explorable(
+    paths: list[str],
+    standing: str,
+    window: _Window,
+    *,
+    stroke_width: int,
+    title: str,
+    description: str,
+    label: str,
+    captions: tuple[str, ...],
+    start: int,
+) -> Explorable:
+    if not 0 <= start < len(captions):
+        raise ValueError(
+            f"start must be a frame, 0 to {len(captions) - 1}, found {start}; "
+            "it is the position in values, not a value"
+        )
+    frames = json.dumps(
+        list(zip(paths, captions, strict=True)), ensure_ascii=False, separators=(",", ":")
+    )
+    now = escape(captions[start])
+    html = (
+        f'<div class="explorable" role="group" aria-label="{escape(label)}" '
+        f'style="max-width:34rem;margin:1rem auto;padding:0 6px" data-frames="{escape(frames)}">\n'
+        f'<svg viewBox="0 0 {WIDTH} {window.height}" role="img" '
+        'style="display:block;width:100%;height:auto" fill="none">'
+        f"<title>{escape(title)}</title><desc>{escape(description)}</desc>\n"
+        f'<g font-size="14" font-family="sans-serif" fill="currentColor">{standing}</g>\n'
+        f'<path class="moving" transform="scale(.1)" stroke-width="{stroke_width}" '
+        f'stroke-linecap="round" stroke-linejoin="round" style="{BLUE}" d="{paths[start]}"/>'
+        "</svg>\n"
+        f'<label style="display:block">{escape(label)} '
+        f'<input type="range" min="0" max="{len(captions) - 1}" step="1" value="{start}" '
+        f'aria-valuetext="{now}" autocomplete="off" disabled="disabled" '
+        'style="display:block;width:100%;min-height:2rem;margin:0"/></label>\n'
+        f'<output aria-live="off" style="display:block;min-height:3em">{now}</output>\n'
+        f"<script>{SCRIPT}</script>\n</div>"
+    )
+    return Explorable(label, captions, start, html)
+
+
+# ---- checks ----
+
+
+def _two_or_more(name: str, values: ArrayLike) -> FloatArray:
+    vector = as_vector(name, values)
+    if len(vector) < 2:
+        raise ValueError(f"{name} must hold two or more numbers, found {len(vector)}")
+    return vector
+
+
+def _frames(name: str, frames: ArrayLike, f: int, m: int, what: str) -> FloatArray:
+    matrix = as_matrix(name, frames)
+    if matrix.shape != (f, m):
+        raise ValueError(
+            f"{name} has shape {matrix.shape}; give {f} rows, one for each of the values, and "
+            f"{m} columns, one for each {what}"
+        )
+    return matrix
+
+
+def _captions(captions: Sequence[str] | None, label: str, values: FloatArray) -> tuple[str, ...]:
+    if captions is None:
+        return tuple(f"{label} = {value:g}" for value in values)
+    if len(captions) != len(values):
+        raise ValueError(
+            f"captions has {len(captions)} texts for {len(values)} values; give one for each"
+        )
+    return tuple(captions)
