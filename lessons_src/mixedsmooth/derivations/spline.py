@@ -34,7 +34,7 @@ ROUNDING = 1e-12  # eigenvalues of a penalty below this share of the largest are
 def rk(x: ArrayLike, z: ArrayLike) -> FloatArray:
     """Reproducing kernel of the cubic smoothing spline, R(x, z), for all pairs.
 
-    R(x, z) = k_2(x) k_2(z) - k_4(|x - z|), with the Bernoulli polynomials over 2! and over 4!,
+    ``R(x, z) = k_2(x) k_2(z) - k_4(|x - z|)``, with the Bernoulli polynomials over 2! and over 4!::
 
         k_2(x) = ((x - 1/2)^2 - 1/12) / 2,   k_4(x) = ((x - 1/2)^4 - (x - 1/2)^2 / 2 + 7/240) / 24.
 
