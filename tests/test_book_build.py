@@ -111,6 +111,13 @@ class Fit:
     assert shorten_docstrings(code) == short
 
 
+def test_a_long_summary_is_wrapped_to_the_width_of_the_page() -> None:
+    summary = "Minimize the sum of squares and the penalty by least squares on augmented rows, once"
+    shown = shorten_docstrings(f'def f() -> int:\n    """{summary}."""\n    return 1\n')
+    assert max(map(len, shown.splitlines())) <= 78
+    assert summary in " ".join(shown.split())
+
+
 def build_page(folder: Path, text: str) -> tuple[str, str, Any]:
     """Build one page with libcode; return its HTML, the warnings and the environment."""
     source = folder / "source"

@@ -22,6 +22,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 from sphinx.util.typing import ExtensionMetadata
 
+PAGE_WIDTH = 78  # characters of code that a page shows without scrolling
+
 
 class LibraryCode(NamedTuple):
     """A piece of the library: its code, the file it stands in, its role in cross references."""
@@ -83,7 +85,14 @@ def shorten_docstrings(code: str) -> str:
         summary = docstring.split("\n\n")[0]
         raw = "r" if "\\" in summary else ""
         quoted = f'{raw}"""{summary}"""'
-        shortened = textwrap.indent(quoted, " " * statement.col_offset).splitlines()
+        indent = " " * statement.col_offset
+        shortened = [
+            part
+            for line in quoted.splitlines()
+            for part in textwrap.wrap(
+                line, PAGE_WIDTH, initial_indent=indent, subsequent_indent=indent
+            )
+        ]
         lines[statement.lineno - 1 : statement.end_lineno] = shortened
     return "\n".join(lines) + "\n"
 
