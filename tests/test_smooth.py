@@ -47,6 +47,14 @@ def test_volvo_by_gcv_is_mgcvs(reference: dict[str, Any]) -> None:
     assert_allclose(sum(fit.edf.values()), mgcv["edf"], rtol=1e-4)
     assert_allclose(fit.fitted, mgcv["fitted"], rtol=1e-4)
     assert np.isnan(fit.loglik)
+    again = ms.lmm(
+        VOLVO.wear,
+        ms.smooth(x=UNIT_SIZE, basis="cr", k=9),
+        method="GCV",
+        start=2 * fit.theta,
+    )
+    assert_allclose(again.theta, fit.theta, rtol=1e-5)
+    assert again.evaluations < fit.evaluations
 
 
 def test_standard_errors_of_predictions_are_mgcvs(reference: dict[str, Any]) -> None:

@@ -68,8 +68,9 @@ def lmm(
     ------
     ValueError
         If lengths differ, a value is not finite, weights are not positive, columns of X are
-        combinations of others, there is no grouping factor, a term has as many effects as there
-        are rows, y has no residual variance, or `method` is unknown.
+        combinations of others, there is neither a grouping factor nor a smooth, a grouping factor
+        has as many effects as there are rows, y has no residual variance, `start` does not fit, or
+        `method` is unknown or "GCV" in a model with groups.
 
     References
     ----------
@@ -95,7 +96,7 @@ def lmm(
     search = _Search(A, model, scales, method, callback)
     theta, unit = search.start(start)
     if method == "GCV":
-        theta, decrease, reason = search.cross_validate()
+        theta, decrease, reason = search.cross_validate(None if start is None else theta)
     else:
         theta, decrease, reason = search.run(theta, unit)
     return Fit(
@@ -378,10 +379,11 @@ class _Search:
             raise ValueError(NO_RESIDUAL)
         return theta, decrease, f"predicted decrease of the criterion {decrease:.1e}"
 
-    def cross_validate(self) -> tuple[FloatArray, float, str]:
+    def cross_validate(self, theta: FloatArray | None) -> tuple[FloatArray, float, str]:
         """Minimize the GCV score n rss / (n - edf)^2 over log theta.
 
-        It may have several minima: a coarse grid, common to all smooths, finds where to start.
+        It may have several minima: without a theta to begin with, a coarse grid, common to all
+        smooths, finds one.
         """
 
         def score(log_theta: FloatArray) -> float:
@@ -390,9 +392,11 @@ class _Search:
             rss, edf = residual_and_degrees(self.A, f)
             return float(np.log(self.A.n * rss / (self.A.n - edf) ** 2))
 
-        smooths = len(self.A.factors)
-        grid = [np.full(smooths, level) for level in np.linspace(-9, 9, 37)]
-        begin = min(grid, key=score)
+        if theta is None:
+            smooths = len(self.A.factors)
+            begin = min((np.full(smooths, level) for level in np.linspace(-9, 9, 37)), key=score)
+        else:
+            begin = np.log(np.maximum(theta, 1e-6))
         optimum = minimize(
             score,
             begin,
