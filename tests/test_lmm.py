@@ -121,7 +121,7 @@ def test_the_random_effects_are_lme4s(case: Case) -> None:
 
 
 def test_the_table_of_statsmodels(reference: dict[str, Any]) -> None:
-    # Dirmeier (2019), cell 154: the summary of statsmodels. Where the note says that its optimizer
+    # Dirmeier (n.d.), cell 154: the summary of statsmodels. Where the note says that its optimizer
     # stopped early, the print is right to 1e-4 of the value only.
     fit = fit_of("sleepstudy_slope_REML", reference)
     covariance = fit.random["subject"].cov

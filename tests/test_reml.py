@@ -133,7 +133,7 @@ def test_ml_is_the_fit_of_chapter_3(unbalanced: Rows) -> None:
 
 
 def test_the_table_of_statsmodels(reference: dict[str, Any]) -> None:
-    # Dirmeier (2019), cell 154: the summary of statsmodels, and the beta of cell 197. Where the
+    # Dirmeier (n.d.), cell 154: the summary of statsmodels, and the beta of cell 197. Where the
     # note says that its optimizer stopped early, the print is right to 1e-4 of the value only.
     case = case_of("sleepstudy_slope_REML", reference)
     fit = fit_profiled(*case.rows, case.template, "REML")

@@ -181,7 +181,7 @@ def restricted_deviance_from_covariance(
 
     References
     ----------
-    Harville (1977), section 4.2; Dirmeier (2019), the restricted likelihood.
+    Harville (1977), section 4.2; Dirmeier (n.d.), the restricted likelihood.
 
     Examples
     --------
