@@ -780,18 +780,21 @@ def _coupling(dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array]) -> Bl
     k, d, J = dense.shape
     m = sparse[0].shape[1] if sparse else 0
     t = m + d
-    if not sparse or k * k * J * t * t <= DENSE_PAIRS:
-        C = dense
-        if sparse:
-            C = np.concatenate([np.stack([block.toarray().T for block in sparse]), dense], axis=1)
-        if k * k * J * t * t > DENSE_PAIRS:
-            return Blocks(C)
+
+    def together() -> FloatArray:
+        if not sparse:
+            return dense
+        return np.concatenate([np.stack([block.toarray().T for block in sparse]), dense], axis=1)
+
+    if k * k * J * t * t <= DENSE_PAIRS:
+        C = together()
         products = np.einsum("asj,btj->abjst", C, C)
         return Pairs(products.reshape(k * k * J, t * t), (k, t, J))
+    if not sparse:
+        return Blocks(dense)
     width = np.diff(sparse[0].indptr) + d
     if k * k * int(np.sum(width.astype(np.int64) ** 2)) > SPARSE_PAIRS:
-        C = np.concatenate([np.stack([block.toarray().T for block in sparse]), dense], axis=1)
-        return Blocks(C)
+        return Blocks(together())
     # C of effect a as a sparse matrix with a row for each level; all effects have one pattern.
     offsets = np.arange(0, J * d + 1, d)
     columns = np.tile(np.arange(d), J)
@@ -812,12 +815,12 @@ def _coupling(dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array]) -> Bl
     columns = np.repeat(pattern.indices.astype(index) * index(t), row_width)
     columns += pattern.indices.astype(index)[other]
     rows = np.append(0, ends)[pattern.indptr]
-    products = [
+    maps = [
         scipy.sparse.csr_array(
             (np.repeat(a.data, row_width) * b.data[other], columns, rows), shape=(J, t * t)
         )
         for a in blocks
         for b in blocks
     ]
-    stacked = products[0] if k == 1 else scipy.sparse.vstack(products, format="csr")
+    stacked = maps[0] if k == 1 else scipy.sparse.vstack(maps, format="csr")
     return Pairs(stacked, (k, t, J))

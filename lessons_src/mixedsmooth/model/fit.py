@@ -5,9 +5,9 @@ kept. Inside, columns are centered and scaled; `Scales` maps back.
 """
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -141,8 +141,8 @@ class RandomEffects:
         Covariance of the effects of a level.
     effects : ndarray, shape (m, k)
         Predicted effects (BLUPs), a row for each level.
-    conditional_cov : ndarray, shape (m, k, k)
-        Covariance of the effects given y, at the estimated parameters.
+    conditional : callable
+        Computes `conditional_cov`, when it is asked for: in large models it is most of the work.
     """
 
     name: str
@@ -150,7 +150,12 @@ class RandomEffects:
     names: list[str]
     cov: FloatArray
     effects: FloatArray
-    conditional_cov: FloatArray
+    conditional: Callable[[], FloatArray]
+
+    @cached_property
+    def conditional_cov(self) -> FloatArray:
+        """Covariance of the effects given y at the estimated parameters, shape (m, k, k)."""
+        return self.conditional()
 
     @property
     def sd(self) -> FloatArray:
@@ -287,10 +292,14 @@ class Fit:
     def sigma(self) -> float:
         """Residual standard deviation, in the units of y."""
         if self.method == "GCV":
-            rss, edf = residual_and_degrees(self.products, self.factorization)
+            rss, edf = self._residual_and_degrees
             return self.scales.y_scale * float(np.sqrt(rss / (self.n - edf)))
         N = self.n - self.products.p if self.method == "REML" else self.n
         return self.scales.y_scale * float(np.sqrt(self.factorization.r2 / N))
+
+    @cached_property
+    def _residual_and_degrees(self) -> tuple[float, float]:
+        return residual_and_degrees(self.products, self.factorization)
 
     @cached_property
     def _solution(self) -> tuple[FloatArray, list[FloatArray]]:
@@ -329,7 +338,7 @@ class Fit:
     def criterion(self) -> float:
         """Minus twice the log-likelihood or restricted log-likelihood; or the GCV score."""
         if self.method == "GCV":
-            rss, edf = residual_and_degrees(self.products, self.factorization)
+            rss, edf = self._residual_and_degrees
             return self.scales.y_scale**2 * self.n * rss / (self.n - edf) ** 2
         inner = deviance(self.products, self.factorization, self.method == "REML")
         return inner + self.scales.criterion
@@ -365,22 +374,29 @@ class Fit:
     @cached_property
     def random(self) -> dict[str, RandomEffects]:
         """The random effects of each term, by the name of its factor."""
-        inner = self._in_user_order(
-            self._engine.conditional_covariances(self.products, self.factorization)
-        )
         random = {}
         for i, (name, g) in enumerate(zip(self.model.group_names, self.model.groups, strict=True)):
-            identity = np.eye(len(self.scales.B[i]))
-            back = self.sigma * scipy.linalg.solve_triangular(self.scales.B[i], identity)
             random[name] = RandomEffects(
                 name=g.factor,
                 levels=g.levels,
                 names=effect_names(g),
                 cov=self.sigma**2 * self._factors[i] @ self._factors[i].T,
                 effects=self._solution[1][i],
-                conditional_cov=back @ inner[i] @ back.T,
+                conditional=partial(self._conditional_covariance, i),
             )
         return random
+
+    @cached_property
+    def _inner_covariances(self) -> list[FloatArray]:
+        return self._in_user_order(
+            self._engine.conditional_covariances(self.products, self.factorization)
+        )
+
+    def _conditional_covariance(self, term: int) -> FloatArray:
+        B = self.scales.B[term]
+        back = self.sigma * scipy.linalg.solve_triangular(B, np.eye(len(B)))
+        covariance: FloatArray = back @ self._inner_covariances[term] @ back.T
+        return covariance
 
     @cached_property
     def edf(self) -> dict[str, float]:
