@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 import mixedsmooth as ms
 from mixedsmooth.derivations.penalized_ls import profiled_deviance
 from mixedsmooth.derivations.reml import restricted_deviance
-from mixedsmooth.model import lmm as module
+from mixedsmooth.model import columns as module
 from mixedsmooth.model.bases import construct
 
 FloatArray = NDArray[np.float64]

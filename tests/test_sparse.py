@@ -6,7 +6,7 @@ from numpy.testing import assert_allclose
 
 import mixedsmooth as ms
 from mixedsmooth.model import blocked, sparse
-from mixedsmooth.model import lmm as module
+from mixedsmooth.model import columns as module
 from mixedsmooth.model.blocked import Factor, pack_slopes, unpack
 from tests.test_blocked import MODELS, RandomModel, method_of
 

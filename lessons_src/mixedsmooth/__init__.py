@@ -27,6 +27,8 @@ from mixedsmooth.datasets import (
 )
 from mixedsmooth.model.fit import Fit, RandomEffects
 from mixedsmooth.model.formula import lmm_formula
+from mixedsmooth.model.generalized import GeneralizedFit
+from mixedsmooth.model.glmm import glmm
 from mixedsmooth.model.lmm import lmm
 from mixedsmooth.model.terms import group, linear, smooth
 
@@ -37,10 +39,12 @@ __all__ = [
     "Epil",
     "Fit",
     "Gasoline",
+    "GeneralizedFit",
     "InstEval",
     "RandomEffects",
     "SleepStudy",
     "Volvo",
+    "glmm",
     "group",
     "linear",
     "lmm",

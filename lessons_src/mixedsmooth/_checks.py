@@ -47,6 +47,36 @@ def as_vector(name: str, values: ArrayLike, n: int | None = None) -> FloatArray:
     return vector
 
 
+def for_each_row(name: str, values: ArrayLike, n: int) -> FloatArray:
+    """Return `values` as a vector of n finite numbers; one number stands for all rows.
+
+    Parameters
+    ----------
+    name : str
+        What the caller's user knows the argument as.
+    values : array_like, shape (n,), or float
+        The data to look at.
+    n : int
+        Number of rows.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The vector.
+
+    Raises
+    ------
+    ValueError
+        As `as_vector`.
+
+    Examples
+    --------
+    >>> for_each_row("trials", 5, 3)
+    array([5., 5., 5.])
+    """
+    return as_vector(name, np.full(n, values) if np.ndim(values) == 0 else values, n)
+
+
 def as_matrix(name: str, values: ArrayLike, n: int | None = None) -> FloatArray:
     """Return `values` as an n x k matrix of finite floats, or say what is wrong with it.
 

@@ -7,7 +7,8 @@ theta. The profiled deviance is
 
     d(theta) = log|Lambda' Z'WZ Lambda + I| + N (1 + log(2 pi r^2 / N)) - sum log w
 
-with r^2 the minimum of the penalized least-squares criterion and N = n. For REML N = n - p, and
+with r^2 the minimum of the penalized least-squares criterion and N = n; where sigma is known, with
+N log(2 pi sigma^2) + r^2 / sigma^2 in the middle. For REML N = n - p, and
 log|L_X|^2 is added, where L_X L_X' = sigma^2 X'V^-1 X. All of it stands on the diagonal of the
 Cholesky factor of the cross-products, in which y is the last column.
 
@@ -27,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
-from scipy.linalg.lapack import dpotrf, dpotri, dtrtrs
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -35,6 +36,7 @@ IntArray = NDArray[np.intp]
 # Most numbers that a map of pairs may store before blocks are used instead.
 DENSE_PAIRS = 4_000_000
 SPARSE_PAIRS = 100_000_000
+ENTRIES = 4_000_000  # of a dense matrix that is needed for a moment
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,6 +131,42 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
+class Rows:
+    """The same block C as sparse matrices, for cross-products that are factored once or twice.
+
+    Attributes
+    ----------
+    C : tuple of csr_array, each of shape (J, t)
+        The rows of C_j for one effect of the head.
+    """
+
+    C: tuple[scipy.sparse.csr_array, ...]
+
+    def inner(self, M: FloatArray) -> FloatArray:
+        """Sum over the levels of C_j' M_j C_j, shape (t, t), for M of shape (k, k, J)."""
+        total = sum(
+            C_a.T @ C_b.multiply(M[a, b][:, None])
+            for a, C_a in enumerate(self.C)
+            for b, C_b in enumerate(self.C)
+        )
+        return np.asarray(total.toarray())
+
+    def outer(self, G: FloatArray) -> FloatArray:
+        """C_j G C_j' of each level, shape (k, k, J), for G of shape (t, t)."""
+        k, J = len(self.C), self.C[0].shape[0]
+        product = np.empty((k, k, J))
+        chunk = max(1, ENTRIES // len(G))
+        for first in range(0, J, chunk):
+            rows = [C[first : first + chunk] for C in self.C]
+            for b, C_b in enumerate(rows):
+                CG = C_b @ G
+                for a, C_a in enumerate(rows[: b + 1]):
+                    product[a, b, first : first + chunk] = C_a.multiply(CG).sum(axis=1)
+                    product[b, a] = product[a, b]
+        return product
+
+
+@dataclass(frozen=True, eq=False)
 class Products:
     """What the criterion needs of A = [Z X y]' W [Z X y], however Z'WZ is stored.
 
@@ -159,7 +197,7 @@ class CrossProducts(Products):
     ----------
     head : ndarray, shape (k, k, J)
         A_hh, a k x k block for each level of the head.
-    coupling : Blocks or Pairs
+    coupling : Blocks, Pairs or Rows
         A_ht, for the two products that the criterion needs.
     head_dense : ndarray, shape (k, p + 1, J)
         A_ht, its columns of X and y.
@@ -170,7 +208,7 @@ class CrossProducts(Products):
     """
 
     head: FloatArray
-    coupling: Blocks | Pairs
+    coupling: Blocks | Pairs | Rows
     head_dense: FloatArray
     head_sparse: tuple[scipy.sparse.csr_array, ...]
     tail: FloatArray
@@ -221,7 +259,11 @@ class Factorization(Factorized):
 
 
 def cross_products(
-    factors: Sequence[Factor], X: FloatArray, y: FloatArray, w: FloatArray | None
+    factors: Sequence[Factor],
+    X: FloatArray,
+    y: FloatArray,
+    w: FloatArray | None,
+    reused: bool = True,
 ) -> CrossProducts:
     """Form A from the columns, in one pass over the rows.
 
@@ -235,6 +277,8 @@ def cross_products(
         Response.
     w : ndarray, shape (n,), or None
         Weights, all positive; None for ones.
+    reused : bool
+        Whether they will be factored for many theta, so that preparation pays.
 
     Returns
     -------
@@ -279,7 +323,7 @@ def cross_products(
         p=X.shape[1],
         log_weights=0.0 if w is None else float(np.log(w).sum()),
         head=head_block,
-        coupling=_coupling(dense_block, sparse_blocks),
+        coupling=_coupling(dense_block, sparse_blocks, reused),
         head_dense=dense_block,
         head_sparse=sparse_blocks,
         tail=tail,
@@ -438,7 +482,12 @@ def factorize(A: CrossProducts, T: Sequence[FloatArray]) -> Factorization:
     )
 
 
-def deviance(A: Products, f: Factorized, reml: bool) -> float:
+def residual_variance(A: Products, f: Factorized, reml: bool, known: float | None = None) -> float:
+    """Return sigma^2: the known one, or the best at this theta, r^2 / N."""
+    return f.r2 / (A.n - A.p if reml else A.n) if known is None else known
+
+
+def deviance(A: Products, f: Factorized, reml: bool, variance: float | None = None) -> float:
     """Profiled deviance, or profiled REML criterion.
 
     Parameters
@@ -449,26 +498,31 @@ def deviance(A: Products, f: Factorized, reml: bool) -> float:
         Their factorization at theta.
     reml : bool
         Whether to use the restricted likelihood.
+    variance : float, optional
+        sigma^2, where it is known.
 
     Returns
     -------
     float
-        Minus twice the (restricted) log-likelihood at theta, beta and sigma at their best.
+        Minus twice the (restricted) log-likelihood at theta, beta and an unknown sigma at their
+        best.
 
     References
     ----------
     Bates et al. (2015), equations 34 and 41.
     """
     N = A.n - A.p if reml else A.n
-    # d = log|Lambda'Z'WZ Lambda + I| (+ log|L_X|^2) + N (1 + log(2 pi r^2 / N)) - sum log w
+    s2 = residual_variance(A, f, reml, variance)
+    # d = log|Lambda'Z'WZ Lambda + I| (+ log|L_X|^2)
+    #     + N log(2 pi sigma^2) + r^2 / sigma^2 - sum log w
     log_det = f.log_det_Z + (f.log_det_X if reml else 0.0)
-    return log_det + N * (1 + float(np.log(2 * np.pi * f.r2 / N))) - A.log_weights
+    return log_det + N * float(np.log(2 * np.pi * s2)) + f.r2 / s2 - A.log_weights
 
 
-def gradient(A: CrossProducts, f: Factorization, reml: bool) -> list[FloatArray]:
+def gradient(
+    A: CrossProducts, f: Factorization, reml: bool, variance: float | None = None
+) -> list[FloatArray]:
     """Differentiate the profiled deviance by the entries of each T.
-
-    No inverse of T occurs, so a variance of zero is no special case.
 
     Parameters
     ----------
@@ -478,21 +532,50 @@ def gradient(A: CrossProducts, f: Factorization, reml: bool) -> list[FloatArray]
         Their factorization at theta.
     reml : bool
         Whether to use the restricted likelihood.
+    variance : float, optional
+        sigma^2, where it is known.
 
     Returns
     -------
     list of ndarray, each of shape (k, k)
         Derivatives by all entries of T, head first. Those above the diagonal are not parameters.
     """
-    N = A.n - A.p if reml else A.n
     t = len(f.L)
-    m = t - A.p - 1
-    # d = log|S_R| + N log r^2 as a function of S = Lambda' A~ Lambda + I has the derivative
-    # Q = S_R^-1 + (N / r^2) w w',  w = (-u, -beta, 1),  R = columns of Z (and X for REML)
-    Q = tail_inverse(f, t - 1 if reml else m)
+    # d = log|S_R| + r^2 / sigma^2 as a function of S = Lambda' A~ Lambda + I has the derivative
+    # Q = S_R^-1 + w w' / sigma^2,  w = (-u, -beta, 1),  R = columns of Z (and X for REML);
+    # the same if sigma^2 is r^2 / N, because that is its best value
+    Q = tail_inverse(f, t - 1 if reml else t - 1 - A.p)
     w = np.ones(t)
     w[:-1] = -_coefficients(f)
-    Q += (N / f.r2) * w[:, None] * w
+    Q += (1 / residual_variance(A, f, reml, variance)) * w[:, None] * w
+    return _slopes(A, f, Q)
+
+
+def log_det_gradient(A: CrossProducts, f: Factorization) -> list[FloatArray]:
+    """Differentiate log|Lambda'Z'WZ Lambda + I| by the entries of each T.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+
+    Returns
+    -------
+    list of ndarray, each of shape (k, k)
+        Derivatives by all entries of T, head first.
+    """
+    return _slopes(A, f, tail_inverse(f, len(f.L) - 1 - A.p))
+
+
+def _slopes(A: CrossProducts, f: Factorization, Q: FloatArray) -> list[FloatArray]:
+    """Differentiate a function by each T whose derivative by S = Lambda' A~ Lambda + I is Q.
+
+    No inverse of T occurs, so a variance of zero is no special case.
+    """
+    t = len(f.L)
+    m = t - A.p - 1
     # dd/dLambda = 2 A~ Lambda Q, and T_f collects the diagonal blocks of its levels
     slopes = []
     at = 0
@@ -663,18 +746,130 @@ def solve(A: CrossProducts, f: Factorization) -> tuple[FloatArray, list[FloatArr
     m = len(f.L) - A.p - 1
     solution = _coefficients(f)
     beta = solution[m:]
-    u, b = [], []
-    at = 0
-    for (levels, k, *_), T in zip(A.factors[1:], f.T[1:], strict=True):
-        u.append(solution[at : at + levels * k].reshape(levels, k))
-        b.append(u[-1] @ T.T)
-        at += levels * k
+    u = _by_term(solution[:m], A)
+    b = [u_f @ T.T for u_f, T in zip(u, f.T[1:], strict=True)]
     # u_j = P_j' C_j (-b_t, -beta, 1)
     v = np.append(np.concatenate([-effects.ravel() for effects in b] + [-beta]), 1.0)
     Cv = np.einsum("btj,t->bj", A.head_dense, v[m:])
     for a, block in enumerate(A.head_sparse):
         Cv[a] += block @ v[:m]
     return beta, [np.einsum("baj,bj->ja", f.P, Cv), *u]
+
+
+def solve_rows(
+    A: CrossProducts, f: Factorization, factors: Sequence[Factor], r: FloatArray
+) -> list[FloatArray]:
+    """Solve (Lambda'Z'WZ Lambda + I) u = Lambda'Z'r.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+    factors : sequence of Factor
+        The columns of Z, head first.
+    r : ndarray, shape (n,)
+        A number for each row.
+
+    Returns
+    -------
+    list of ndarray, each of shape (m, k)
+        u of the levels of each term, head first.
+    """
+    head, *others = (level_sums(factor, r) for factor in factors)
+    right = head.T
+    u: list[FloatArray] = []
+    if others:
+        # S u_t = Lambda_t' (r_t - sum_j C_j' M_j r_j)
+        v = np.concatenate([rows.ravel() for rows in others])
+        for block, Mr in zip(A.head_sparse, np.einsum("abj,bj->aj", f.M, right), strict=True):
+            v -= block.T @ Mr
+        v = np.concatenate(
+            [(v_f @ T).ravel() for v_f, T in zip(_by_term(v, A), f.T[1:], strict=True)]
+        )
+        u = _by_term(dpotrs(f.L[: len(v), : len(v)], v, lower=1)[0], A)
+        b = np.concatenate([(u_f @ T.T).ravel() for u_f, T in zip(u, f.T[1:], strict=True)])
+        right = right - np.stack([block @ b for block in A.head_sparse])
+    # u_j = P_j' (r_j - C_j b_t)
+    return [np.einsum("baj,bj->ja", f.P, right), *u]
+
+
+def row_variances(A: CrossProducts, f: Factorization, factors: Sequence[Factor]) -> FloatArray:
+    """Diagonal of Z Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'Z', one entry for each row.
+
+    Over sigma^2 they are the variances of Z b given y, and times W the leverages of the rows.
+
+    Parameters
+    ----------
+    A : CrossProducts
+        The blocks of the cross-products.
+    f : Factorization
+        Their factorization at theta.
+    factors : sequence of Factor
+        The columns of Z, head first.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Variances.
+    """
+    head, *others = factors
+    if not others:
+        return _quadratic(head.effects, f.M, head.codes)
+    m = len(f.L) - A.p - 1
+    G = between_lambdas(tail_inverse(f, m), A, f.T)
+    # of the head: M_j + M_j E_j M_j with E_j = C_j G C_j'
+    E = A.coupling.outer(G)
+    h = _quadratic(head.effects, f.M + np.einsum("acj,cdj,dbj->abj", f.M, E, f.M), head.codes)
+    # of the tail: G; and between the two: -M_j C_j G, for some levels at a time
+    G = G[:m, :m]
+    starts = np.cumsum([0, *(factor.size for factor in others)])
+    columns = [
+        (at + b + len(factor.effects) * factor.codes, z)
+        for factor, at in zip(others, starts, strict=False)
+        for b, z in enumerate(factor.effects)
+    ]
+    for s, (column, z) in enumerate(columns):
+        h += z * z * G[column, column]
+        for other, z_other in columns[:s]:
+            h += 2 * z * z_other * G[column, other]
+    order = np.argsort(head.codes, kind="stable")
+    ends = np.searchsorted(head.codes[order], np.arange(head.levels + 1))
+    chunk = max(1, ENTRIES // m)
+    for first in range(0, head.levels, chunk):
+        last = min(first + chunk, head.levels)
+        rows = order[ends[first] : ends[last]]
+        codes = head.codes[rows] - first
+        CG = [block[first:last] @ G for block in A.head_sparse]
+        for a, z_head in enumerate(head.effects):
+            MCG = sum(f.M[a, b, first:last, None] * CG_b for b, CG_b in enumerate(CG))
+            for column, z in columns:
+                h[rows] -= 2 * z_head[rows] * z[rows] * MCG[codes, column[rows]]
+    return h
+
+
+def _quadratic(effects: Sequence[FloatArray], M: FloatArray, codes: IntArray) -> FloatArray:
+    """Compute z' M_j z for each row, z its effects and j its level."""
+    value = np.zeros(len(codes))
+    for a, z in enumerate(effects):
+        for b in range(a):
+            value += 2 * z * effects[b] * M[a, b][codes]
+        value += z * z * M[a, a][codes]
+    return value
+
+
+def level_sums(factor: Factor, r: FloatArray) -> FloatArray:
+    """Z'r for one term, shape (m, k)."""
+    sums = [np.bincount(factor.codes, z * r, minlength=factor.levels) for z in factor.effects]
+    return np.stack(sums, axis=1)
+
+
+def _by_term(v: FloatArray, A: CrossProducts) -> list[FloatArray]:
+    """Divide a vector over the columns of Z in the tail into a matrix (m, k) for each term."""
+    sizes = [(levels, k) for levels, k, *_ in A.factors[1:]]
+    parts = np.split(v, np.cumsum([levels * k for levels, k in sizes], dtype=np.intp))
+    return [part.reshape(size) for part, size in zip(parts, sizes, strict=False)]
 
 
 def _left(T: FloatArray, B: FloatArray) -> FloatArray:
@@ -685,6 +880,8 @@ def _left(T: FloatArray, B: FloatArray) -> FloatArray:
 
 def _coefficients(f: Factorization) -> FloatArray:
     """Return (u, beta) of the tail from L' (u, beta) = l_y."""
+    if len(f.L) == 1:  # neither a tail nor X
+        return np.empty(0)
     solution, _ = dtrtrs(f.L[:-1, :-1], f.L[-1, :-1], lower=1, trans=1)
     return np.asarray(solution, dtype=np.float64)
 
@@ -775,8 +972,10 @@ def indicators(
     return scipy.sparse.coo_array(entries, shape=shape).tocsr()
 
 
-def _coupling(dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array]) -> Blocks | Pairs:
-    """Choose between blocks and pairs by the size of what they store."""
+def _coupling(
+    dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array], reused: bool
+) -> Blocks | Pairs | Rows:
+    """Choose between blocks, pairs and rows by the size of what they store."""
     k, d, J = dense.shape
     m = sparse[0].shape[1] if sparse else 0
     t = m + d
@@ -786,14 +985,16 @@ def _coupling(dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array]) -> Bl
             return dense
         return np.concatenate([np.stack([block.toarray().T for block in sparse]), dense], axis=1)
 
-    if k * k * J * t * t <= DENSE_PAIRS:
+    if reused and k * k * J * t * t <= DENSE_PAIRS:
         C = together()
         products = np.einsum("asj,btj->abjst", C, C)
         return Pairs(products.reshape(k * k * J, t * t), (k, t, J))
     if not sparse:
         return Blocks(dense)
+    if not reused and k * t * J <= DENSE_PAIRS // 100:
+        return Blocks(together())
     width = np.diff(sparse[0].indptr) + d
-    if k * k * int(np.sum(width.astype(np.int64) ** 2)) > SPARSE_PAIRS:
+    if reused and k * k * int(np.sum(width.astype(np.int64) ** 2)) > SPARSE_PAIRS:
         return Blocks(together())
     # C of effect a as a sparse matrix with a row for each level; all effects have one pattern.
     offsets = np.arange(0, J * d + 1, d)
@@ -805,6 +1006,8 @@ def _coupling(dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array]) -> Bl
         )
         for block, values in zip(sparse, dense, strict=True)
     ]
+    if not reused:
+        return Rows(tuple(blocks))
     pattern = blocks[0]
     # Entry e of a row makes pairs with all entries of the row, from its first on.
     index = np.int32 if t * t < 2**31 else np.int64

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import as_vector
 from mixedsmooth.model import blocked, sparse
-from mixedsmooth.model.blocked import Factorized, Products, Shape, deviance, pack
+from mixedsmooth.model.blocked import Factorized, Products, Shape, deviance, pack, residual_variance
 from mixedsmooth.model.terms import (
     Covariate,
     Data,
@@ -53,6 +53,8 @@ class Model:
         Random-effects terms in the user's order, which is that of theta.
     weights : ndarray, shape (n,), or None
         Weights of the rows.
+    sigma : float or None
+        The residual standard deviation, where it is known.
     """
 
     y: FloatArray
@@ -60,6 +62,7 @@ class Model:
     covariates: tuple[Covariate, ...]
     groups: tuple[Group, ...]
     weights: FloatArray | None
+    sigma: float | None
 
     @cached_property
     def fixed_names(self) -> list[str]:
@@ -294,8 +297,10 @@ class Fit:
         if self.method == "GCV":
             rss, edf = self._residual_and_degrees
             return self.scales.y_scale * float(np.sqrt(rss / (self.n - edf)))
-        N = self.n - self.products.p if self.method == "REML" else self.n
-        return self.scales.y_scale * float(np.sqrt(self.factorization.r2 / N))
+        if self.model.sigma is not None:
+            return self.model.sigma
+        variance = residual_variance(self.products, self.factorization, self.method == "REML")
+        return self.scales.y_scale * float(np.sqrt(variance))
 
     @cached_property
     def _residual_and_degrees(self) -> tuple[float, float]:
@@ -340,7 +345,9 @@ class Fit:
         if self.method == "GCV":
             rss, edf = self._residual_and_degrees
             return self.scales.y_scale**2 * self.n * rss / (self.n - edf) ** 2
-        inner = deviance(self.products, self.factorization, self.method == "REML")
+        known = self.model.sigma
+        variance = None if known is None else (known / self.scales.y_scale) ** 2
+        inner = deviance(self.products, self.factorization, self.method == "REML", variance)
         return inner + self.scales.criterion
 
     @property
@@ -350,8 +357,8 @@ class Fit:
 
     @property
     def npar(self) -> int:
-        """Number of parameters: beta, theta and sigma."""
-        return len(self.names) + len(self.theta) + 1
+        """Number of parameters: beta, theta, and sigma unless it is known."""
+        return len(self.names) + len(self.theta) + (self.model.sigma is None)
 
     @property
     def aic(self) -> float:
@@ -491,6 +498,9 @@ class Fit:
     @cached_property
     def fitted(self) -> FloatArray:
         """X beta + Z b for the rows of the data, shape (n,)."""
+        return self._linear_part()
+
+    def _linear_part(self) -> FloatArray:
         model = self.model
         value = self._fixed_part(model.covariates, self.n)
         for name, g in zip(model.group_names, model.groups, strict=True):
@@ -614,7 +624,13 @@ class Fit:
         model = self.model
         fixed = Linear(model.intercept, model.covariates)
         return lmm(
-            model.y, fixed, *model.groups, method=method, weights=model.weights, start=self.theta
+            model.y,
+            fixed,
+            *model.groups,
+            method=method,
+            weights=model.weights,
+            sigma=model.sigma,
+            start=self.theta,
         )
 
     # ---- summaries ----
@@ -665,15 +681,10 @@ class Fit:
 
     def _summary(self) -> tuple[str, list[str], list[tuple[str, list[str], list[list[str]]]]]:
         """Title, notes, and tables of (caption, header, rows)."""
-        names = {"REML": "REML criterion", "ML": "-2 log-likelihood", "GCV": "GCV score"}
-        name = names[self.method]
-        title = f"Linear mixed model fit by {self.method}, {name}: {self.criterion:.4f}"
-        scaled = self.residuals / self.sigma
-        if self.model.weights is not None:
-            scaled = scaled * np.sqrt(self.model.weights)
+        caption, scaled = self._scaled_residuals()
         quantiles = np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1])
         residuals = (
-            "Scaled residuals",
+            caption,
             ["Min", "1Q", "Median", "3Q", "Max"],
             [[f"{q:.4f}" for q in quantiles]],
         )
@@ -685,11 +696,12 @@ class Fit:
                 first = term if a == 0 else ""
                 row = [first, effect, f"{r.cov[a, a]:.5g}", f"{r.sd[a]:.5g}"]
                 random_rows.append([*row, corr if self._correlated(term) else ""])
-        random_rows.append(["Residual", "", f"{self.sigma**2:.5g}", f"{self.sigma:.5g}", ""])
+        if self._has_residual:
+            random_rows.append(["Residual", "", f"{self.sigma**2:.5g}", f"{self.sigma:.5g}", ""])
         random = ("Random effects", ["Group", "Effect", "Variance", "SD", "Corr"], random_rows)
         fixed = (
             "Fixed effects",
-            ["Effect", "Estimate", "SE", "t"],
+            ["Effect", "Estimate", "SE", "t" if self._has_residual else "z"],
             [
                 [effect, f"{b:.5g}", f"{s:.5g}", f"{b / s:.2f}"]
                 for effect, b, s in zip(self.names, self.beta, self.se, strict=True)
@@ -702,19 +714,44 @@ class Fit:
             "Effective degrees of freedom: "
             + ", ".join(f"{term} {value:.2f}" for term, value in self.edf.items())
         )
+        notes += self._further_notes()
         if self.on_boundary:
             notes.append(
                 "On the boundary: a variance is zero or effects are perfectly correlated (singular)"
             )
         if not self.converged:
             notes.append(f"Not converged: {self.reason}")
-        return title, notes, [residuals, random, fixed]
+        return self._title(), notes, [residuals, random, fixed]
+
+    def _title(self) -> str:
+        names = {"REML": "REML criterion", "ML": "-2 log-likelihood", "GCV": "GCV score"}
+        name = names[self.method]
+        return f"Linear mixed model fit by {self.method}, {name}: {self.criterion:.4f}"
+
+    def _scaled_residuals(self) -> tuple[str, FloatArray]:
+        scaled = self.residuals / self.sigma
+        if self.model.weights is not None:
+            scaled = scaled * np.sqrt(self.model.weights)
+        return "Scaled residuals", scaled
+
+    @property
+    def _has_residual(self) -> bool:
+        return True
+
+    def _further_notes(self) -> list[str]:
+        return []
 
     def _correlated(self, term: str) -> bool:
         return self.model.groups[self.model.group_names.index(term)].correlated
 
 
-_TEXT_COLUMNS = {"Scaled residuals": 0, "Random effects": 2, "Fixed effects": 1}
+# of the tables of a summary; the other columns are numbers
+_TEXT_COLUMNS = {
+    "Scaled residuals": 0,
+    "Pearson residuals": 0,
+    "Random effects": 2,
+    "Fixed effects": 1,
+}
 
 
 def engine_of(A: Products) -> ModuleType:

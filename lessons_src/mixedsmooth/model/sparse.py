@@ -61,7 +61,11 @@ class SparseFactorization(Factorized):
 
 
 def cross_products(
-    factors: Sequence[Factor], X: FloatArray, y: FloatArray, w: FloatArray | None
+    factors: Sequence[Factor],
+    X: FloatArray,
+    y: FloatArray,
+    w: FloatArray | None,
+    reused: bool = True,
 ) -> SparseCrossProducts:
     """Form A from the columns, with Z'WZ as a sparse matrix.
 
@@ -75,6 +79,8 @@ def cross_products(
         Response.
     w : ndarray, shape (n,), or None
         Weights, all positive; None for ones.
+    reused : bool
+        As in `blocked`; here nothing is prepared that depends on it.
 
     Returns
     -------
@@ -128,7 +134,9 @@ def factorize(A: SparseCrossProducts, T: Sequence[FloatArray]) -> SparseFactoriz
     )
 
 
-def gradient(A: SparseCrossProducts, f: SparseFactorization, reml: bool) -> list[FloatArray]:
+def gradient(
+    A: SparseCrossProducts, f: SparseFactorization, reml: bool, variance: float | None = None
+) -> list[FloatArray]:
     """Differentiate the profiled deviance by the entries of each T, by central differences."""
     slopes = []
     for i, (T_i, (_, k, correlated, scalar)) in enumerate(zip(f.T, A.factors, strict=True)):
@@ -137,7 +145,7 @@ def gradient(A: SparseCrossProducts, f: SparseFactorization, reml: bool) -> list
             ends = []
             for step in (DIFFERENCE, -DIFFERENCE):
                 T = [*f.T[:i], T_i + step * np.eye(k), *f.T[i + 1 :]]
-                ends.append(deviance(A, factorize(A, T), reml))
+                ends.append(deviance(A, factorize(A, T), reml, variance))
             slope[0, 0] = (ends[0] - ends[1]) / (2 * DIFFERENCE)
             slopes.append(slope)
             continue
@@ -148,7 +156,7 @@ def gradient(A: SparseCrossProducts, f: SparseFactorization, reml: bool) -> list
                     moved = T_i.copy()
                     moved[a, b] += step
                     T = [*f.T[:i], moved, *f.T[i + 1 :]]
-                    ends.append(deviance(A, factorize(A, T), reml))
+                    ends.append(deviance(A, factorize(A, T), reml, variance))
                 slope[a, b] = (ends[0] - ends[1]) / (2 * DIFFERENCE)
         slopes.append(slope)
     return slopes
