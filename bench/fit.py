@@ -1,7 +1,7 @@
 """Fit one case with one Python program, several times; run by bench.py in a process of its own.
 
 fit.py PROGRAM CASE ROWS REPEATS ANSWER      writes times, criterion and memory to ANSWER
-fit.py simulate ROWS FILE                    writes simulated y, x and group for R
+fit.py simulate CASE ROWS FILE               writes simulated y, x and group for R
 """
 
 import importlib.metadata
@@ -23,6 +23,7 @@ Columns = dict[str, NDArray[Any]]
 Estimates = tuple[Any, float, Any, float]  # beta, sigma, theta, criterion
 
 ROWS_PER_GROUP = 10
+COUNTS = ("epil", "bernoulli")  # the cases of glmm, by Laplace
 PACKAGES = {"ours": "mixedsmooth", "mixedlm": "mixedlm", "statsmodels": "statsmodels"}
 
 
@@ -45,10 +46,24 @@ def simulate(rows: int) -> Columns:
     return {"y": y, "x": x, "g": g}
 
 
+def simulate_bits(rows: int) -> Columns:
+    """Return y of zeros and ones, x and group: log odds -0.5 + 0.7 x + b_0, b_0 of sd 0.8."""
+    rng = np.random.default_rng(20150507)
+    groups = rows // 100
+    g, x = rng.integers(0, groups, rows), rng.standard_normal(rows)
+    log_odds = -0.5 + 0.7 * x + 0.8 * rng.standard_normal(groups)[g]
+    return {"y": (rng.random(rows) < 1 / (1 + np.exp(-log_odds))).astype(float), "x": x, "g": g}
+
+
 def columns(case: str, rows: int) -> Columns:
     """Return the data of a case by lme4's names."""
+    if case == "bernoulli":
+        return simulate_bits(rows)
     if rows:
         return simulate(rows)
+    if case == "epil":
+        epil = ms.load_epil()
+        return {name: getattr(epil, name) for name in ("y", "lbase", "trt", "subject")}
     if case == "sleepstudy":
         sleep = ms.load_sleepstudy()
         return {"Reaction": sleep.reaction, "Days": sleep.days, "Subject": sleep.subject}
@@ -73,6 +88,18 @@ def ours(case: str, data: Columns) -> Callable[[], Estimates]:
             groups.append(ms.group(dept=data["dept"]))
         return [data["y"], ms.linear(service=data["service"]), *groups]
 
+    def fit_counts() -> Estimates:
+        if case == "epil":
+            linear = ms.linear(lbase=data["lbase"], trt=data["trt"])
+            found = ms.glmm(data["y"], linear, ms.group(subject=data["subject"]))
+        else:
+            linear, group = ms.linear(x=data["x"]), ms.group(g=data["g"])
+            found = ms.glmm(data["y"], linear, group, family="bernoulli")
+        return found.beta, found.sigma, found.theta, found.criterion
+
+    if case in COUNTS:
+        return fit_counts
+
     def fit() -> Estimates:
         found = ms.lmm(*terms(), method="ML" if case == "insteval-dept" else "REML")
         return found.beta, found.sigma, found.theta, found.criterion
@@ -86,6 +113,18 @@ def mixedlm(case: str, data: Columns) -> Callable[[], Estimates]:
     import pandas as pd
 
     frame = pd.DataFrame(data)
+
+    def fit_counts() -> Estimates:
+        if case == "epil":
+            poisson = mixedlm.families.Poisson()
+            found = mixedlm.glmer("y ~ lbase + trt + (1 | subject)", frame, family=poisson)
+        else:
+            bernoulli = mixedlm.families.Binomial()
+            found = mixedlm.glmer("y ~ x + (1 | g)", frame, family=bernoulli)
+        return found.beta, 1.0, found.theta, -2 * found.logLik().value
+
+    if case in COUNTS:
+        return fit_counts
     formula = {
         "sleepstudy": "Reaction ~ Days + (Days | Subject)",
         "insteval": "y ~ service + (1 | s) + (1 | d)",
@@ -170,8 +209,8 @@ def main(program: str, case: str, rows: str, repeats: str, answer: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "simulate":
-        simulated = simulate(int(sys.argv[2]))
-        with Path(sys.argv[3]).open("wb") as file:
+        simulated = columns(sys.argv[2], int(sys.argv[3]))
+        with Path(sys.argv[4]).open("wb") as file:
             for name in ("y", "x", "g"):
                 simulated[name].astype(np.float64).tofile(file)
     else:

@@ -12,13 +12,17 @@ if (case == "sleepstudy") {
   data <- InstEval
   formula <- if (case == "insteval") y ~ service + (1 | s) + (1 | d) else
     y ~ service + (1 | s) + (1 | d) + (1 | dept)
+} else if (case == "epil") {
+  data <- MASS::epil
+  formula <- y ~ lbase + trt + (1 | subject)
 } else {
   file <- file(arguments[5], "rb")
   data <- data.frame(y=readBin(file, "double", rows), x=readBin(file, "double", rows))
   data$g <- factor(readBin(file, "double", rows))
   close(file)
-  formula <- y ~ x + (x | g)
+  formula <- if (case == "bernoulli") y ~ x + (1 | g) else y ~ x + (x | g)
 }
+family <- switch(case, epil=poisson, bernoulli=binomial)
 REML <- case != "insteval-dept"
 
 peak <- function() { # of this process so far, where the system tells
@@ -31,9 +35,9 @@ before <- peak()
 seconds <- c()
 for (i in seq_len(as.integer(arguments[3]))) {
   clock <- Sys.time()
-  m <- lmer(formula, data, REML=REML)
-  found <- list(beta=fixef(m), sigma=sigma(m), theta=getME(m, "theta"),
-    criterion=if (REML) REMLcrit(m) else deviance(m))
+  m <- if (is.null(family)) lmer(formula, data, REML=REML) else glmer(formula, data, family)
+  found <- list(beta=fixef(m), sigma=sigma(m), theta=getME(m, "theta"), criterion=
+    if (!is.null(family)) -2 * as.numeric(logLik(m)) else if (REML) REMLcrit(m) else deviance(m))
   seconds[i] <- as.numeric(difftime(Sys.time(), clock, units="secs"))
 }
 numbers <- function(x) {

@@ -319,7 +319,8 @@ def test_rows_against_dense_matrices(structure: str, reused: bool) -> None:
     assert_allclose(f.log_det_Z, np.linalg.slogdet(S)[1], rtol=1e-11)
     variances = blocked.row_variances(A, f, data.factors)
     assert_allclose(variances, np.diag(ZL @ np.linalg.solve(S, ZL.T)), rtol=1e-9)
-    u = blocked.solve_rows(A, f, data.factors, r)
+    q = [blocked.level_sums(factor, r) @ T_f for factor, T_f in zip(data.factors, T, strict=True)]
+    u = blocked.solve_spherical(A, f, q)
     assert_allclose(
         np.concatenate([part.ravel() for part in u]), np.linalg.solve(S, ZL.T @ r), atol=1e-10
     )
@@ -484,9 +485,9 @@ def test_the_sparse_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_allclose(sparse.random["b"].effects, dense.random["b"].effects, atol=1e-5)
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_no_better_point_nearby(seed: int) -> None:
-    # Nelder-Mead on the derivation-free deviance finds nothing lower than the optimum
+    # the derivation's search, by differences of its own deviance, finds nothing lower
     rng = np.random.default_rng(seed)
     group = rng.integers(0, 8, 60)
     x = rng.normal(size=60)

@@ -247,12 +247,13 @@ class Factorization(Factorized):
 
     Attributes
     ----------
-    P, M : ndarray, shape (k, k, J)
-        T H_j^-1 and T H_j^-1 T' with H_j = T' A_j T + I.
+    H_inverse, P, M : ndarray, shape (k, k, J)
+        H_j^-1, T H_j^-1 and T H_j^-1 T' with H_j = T' A_j T + I.
     reduced : ndarray, shape (t, t)
         A~, what the head leaves to the tail.
     """
 
+    H_inverse: FloatArray
     P: FloatArray
     M: FloatArray
     reduced: FloatArray
@@ -261,7 +262,7 @@ class Factorization(Factorized):
 def cross_products(
     factors: Sequence[Factor],
     X: FloatArray,
-    y: FloatArray,
+    y: FloatArray | None,
     w: FloatArray | None,
     reused: bool = True,
 ) -> CrossProducts:
@@ -273,8 +274,8 @@ def cross_products(
         Random-effects terms, the head first.
     X : ndarray, shape (n, p)
         Fixed effects.
-    y : ndarray, shape (n,)
-        Response.
+    y : ndarray, shape (n,), or None
+        Response. Without one its column is that of a unit vector beside all others.
     w : ndarray, shape (n,), or None
         Weights, all positive; None for ones.
     reused : bool
@@ -286,16 +287,17 @@ def cross_products(
         The blocks.
     """
     head, *others = factors
-    dense = [*X.T, y]
+    n, p = X.shape
+    dense = [*X.T] if y is None else [*X.T, y]
     weighted = dense if w is None else [w * column for column in dense]
     z_head = head.effects if w is None else tuple(w * z for z in head.effects)
-    k, J, d = len(head.effects), head.levels, len(dense)
+    k, J, d = len(head.effects), head.levels, p + 1
 
     def by_level(values: FloatArray) -> FloatArray:
         return np.asarray(np.bincount(head.codes, values, minlength=J), dtype=np.float64)
 
     head_block = np.empty((k, k, J))
-    dense_block = np.empty((k, d, J))
+    dense_block = np.zeros((k, d, J))
     for a, z in enumerate(z_head):
         for b in range(a + 1):
             head_block[a, b] = head_block[b, a] = by_level(z * head.effects[b])
@@ -305,8 +307,10 @@ def cross_products(
     starts = np.cumsum([0, *(f.size for f in others)])
     m = int(starts[-1])
     tail = np.zeros((m + d, m + d))
-    columns = np.stack(dense)
-    tail[m:, m:] = columns @ np.stack(weighted).T
+    tail[-1, -1] = 1.0
+    if dense:
+        block = slice(m, m + len(dense))
+        tail[block, block] = np.stack(dense) @ np.stack(weighted).T
     for f, at in zip(others, starts, strict=False):
         for b, z in enumerate(f.effects):
             rows = at + b + len(f.effects) * np.arange(f.levels)
@@ -314,13 +318,13 @@ def cross_products(
                 tail[rows, m + t] = np.bincount(f.codes, weights=z * column, minlength=f.levels)
     tail[m:, :m] = tail[:m, m:].T
     if m:
-        Z_tail = indicators(others, starts, np.arange(len(y)), len(y), None)
+        Z_tail = indicators(others, starts, np.arange(n), n, None)
         WZ = Z_tail if w is None else Z_tail.multiply(w[:, None]).tocsr()
         tail[:m, :m] = (Z_tail.T @ WZ).toarray()
     sparse_blocks = tuple(indicators(others, starts, head.codes, J, z) for z in z_head if m)
     return CrossProducts(
-        n=len(y),
-        p=X.shape[1],
+        n=n,
+        p=p,
         log_weights=0.0 if w is None else float(np.log(w).sum()),
         head=head_block,
         coupling=_coupling(dense_block, sparse_blocks, reused),
@@ -472,6 +476,7 @@ def factorize(A: CrossProducts, T: Sequence[FloatArray]) -> Factorization:
     log_diagonal = 2 * np.log(L.diagonal())
     return Factorization(
         T=tuple(T),
+        H_inverse=H_inverse,
         P=P,
         M=M,
         reduced=reduced,
@@ -756,10 +761,10 @@ def solve(A: CrossProducts, f: Factorization) -> tuple[FloatArray, list[FloatArr
     return beta, [np.einsum("baj,bj->ja", f.P, Cv), *u]
 
 
-def solve_rows(
-    A: CrossProducts, f: Factorization, factors: Sequence[Factor], r: FloatArray
+def solve_spherical(
+    A: CrossProducts, f: Factorization, q: Sequence[FloatArray]
 ) -> list[FloatArray]:
-    """Solve (Lambda'Z'WZ Lambda + I) u = Lambda'Z'r.
+    """Solve (Lambda'Z'WZ Lambda + I) u = q.
 
     Parameters
     ----------
@@ -767,32 +772,32 @@ def solve_rows(
         The blocks of the cross-products.
     f : Factorization
         Their factorization at theta.
-    factors : sequence of Factor
-        The columns of Z, head first.
-    r : ndarray, shape (n,)
-        A number for each row.
+    q : sequence of ndarray, each of shape (m, k)
+        The right-hand side for the levels of each term, head first.
 
     Returns
     -------
     list of ndarray, each of shape (m, k)
-        u of the levels of each term, head first.
+        u.
     """
-    head, *others = (level_sums(factor, r) for factor in factors)
-    right = head.T
-    u: list[FloatArray] = []
-    if others:
-        # S u_t = Lambda_t' (r_t - sum_j C_j' M_j r_j)
-        v = np.concatenate([rows.ravel() for rows in others])
-        for block, Mr in zip(A.head_sparse, np.einsum("abj,bj->aj", f.M, right), strict=True):
-            v -= block.T @ Mr
+    u = [np.einsum("abj,jb->ja", f.H_inverse, q[0])]
+    if len(q) > 1:
+        # S u_t = q_t - sum_j Lambda_t' C_j' P_j q_j,  and  u_j = H_j^-1 q_j - P_j' C_j Lambda_t u_t
+        head = np.einsum("abj,jb->aj", f.P, q[0])
+        known = sum(block.T @ Pq for block, Pq in zip(A.head_sparse, head, strict=True))
         v = np.concatenate(
-            [(v_f @ T).ravel() for v_f, T in zip(_by_term(v, A), f.T[1:], strict=True)]
+            [
+                (q_f - known_f @ T).ravel()
+                for q_f, known_f, T in zip(q[1:], _by_term(known, A), f.T[1:], strict=True)
+            ]
         )
-        u = _by_term(dpotrs(f.L[: len(v), : len(v)], v, lower=1)[0], A)
-        b = np.concatenate([(u_f @ T.T).ravel() for u_f, T in zip(u, f.T[1:], strict=True)])
-        right = right - np.stack([block @ b for block in A.head_sparse])
-    # u_j = P_j' (r_j - C_j b_t)
-    return [np.einsum("baj,bj->ja", f.P, right), *u]
+        m = len(v)
+        tail = _by_term(dpotrs(f.L[:m, :m], v, lower=1)[0], A)
+        b = np.concatenate([(u_f @ T.T).ravel() for u_f, T in zip(tail, f.T[1:], strict=True)])
+        Cb = np.stack([block @ b for block in A.head_sparse])
+        u[0] -= np.einsum("baj,bj->ja", f.P, Cb)
+        u += tail
+    return u
 
 
 def row_variances(A: CrossProducts, f: Factorization, factors: Sequence[Factor]) -> FloatArray:

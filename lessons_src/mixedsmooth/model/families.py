@@ -14,6 +14,8 @@ from scipy.special import expit, gammaln
 
 FloatArray = NDArray[np.float64]
 
+ROWS = 16_384  # at a time, so that what is computed on the way stays in the cache
+
 
 class Moments(NamedTuple):
     """What the density of each row is at its eta.
@@ -116,14 +118,21 @@ class Binomial:
 
     def moments(self, y: FloatArray, eta: FloatArray) -> Moments:
         """Log-density without constants, and the derivatives of A."""
-        e = np.exp(-np.abs(eta))
-        larger = 1 / (1 + e)  # of p and 1 - p; each has all its digits
-        smaller = e * larger
-        p = np.where(eta > 0, larger, smaller)
-        w = self.trials * smaller * larger
-        # log(1 + exp(eta)) = max(eta, 0) - log(larger)
-        log_density = y * eta - self.trials * (np.maximum(eta, 0.0) - np.log(larger))
-        return Moments(log_density, self.trials * p, w, w * (1 - 2 * p))
+        moments = Moments(*np.empty((4, len(eta))))
+        for first in range(0, len(eta), ROWS):
+            rows = slice(first, first + ROWS)
+            log_density, mean, weight, slope = (values[rows] for values in moments)
+            eta_, m = eta[rows], self.trials[rows]
+            e = np.exp(-np.abs(eta_))
+            larger = 1 / (1 + e)  # of p and 1 - p; each has all its digits
+            smaller = e * larger
+            p = np.where(eta_ > 0, larger, smaller)
+            mean[:] = m * p
+            weight[:] = m * smaller * larger
+            slope[:] = weight * (1 - 2 * p)
+            # log(1 + exp(eta)) = max(eta, 0) - log(larger)
+            log_density[:] = y[rows] * eta_ - m * (np.maximum(eta_, 0.0) - np.log(larger))
+        return moments
 
     def mean(self, eta: FloatArray) -> FloatArray:
         """Probability of a success."""

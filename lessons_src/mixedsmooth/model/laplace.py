@@ -13,7 +13,8 @@ For one scalar effect a group the integral is a product of integrals over a line
 Gauss-Hermite quadrature puts nodes around each mode; one node is Laplace.
 
 The mode is found by penalized iteratively reweighted least squares: the linear mixed model of
-`blocked` with the working response z = eta + (y - mu) / w and the weights w, again and again.
+`blocked` with the working response z = eta + (y - mu) / w and the weights w, again and again,
+which are Newton's steps.
 """
 
 from collections.abc import Sequence
@@ -183,34 +184,38 @@ def find_mode(
     ----------
     Bates, Maechler, Bolker and Walker (2015), section 3; lme4's `glmer`.
     """
-    engine, X = engine_for(data.factors), data.X[:, :0]
-    fixed = data.offset + data.X @ beta
-    random = data.random_part(times(u, T))
-    moments = data.family.moments(data.y, fixed + random)
+    engine, none = engine_for(data.factors), data.X[:, :0]
+    eta = data.offset + data.X @ beta + data.random_part(times(u, T))
+    moments = data.family.moments(data.y, eta)
     g = float(moments.log_density.sum()) - _squares(u) / 2
     if not np.isfinite(g):
         raise NoModeError
     for _ in range(ROUNDS):
-        A = working_products(data, X, random, moments)
+        # L L' step = Lambda'Z'(y - mu) - u, which is to say that u + step solves the weighted
+        # penalized least-squares problem with the response z
+        residual = data.y - moments.mean
+        slope = [
+            level_sums(factor, residual) @ T_f - u_f
+            for factor, T_f, u_f in zip(data.factors, T, u, strict=True)
+        ]
+        A = engine.cross_products(data.factors, none, None, moments.weight, reused=False)
         f = engine.factorize(A, T)
-        _, target = engine.solve(A, f)
-        step = [new - old for new, old in zip(target, u, strict=True)]
+        step = engine.solve_spherical(A, f, slope)
+        # the rise by a whole step, to second order
+        rise = sum(float(np.vdot(s, t)) for s, t in zip(slope, step, strict=True)) / 2
+        if rise <= RISE:
+            return Mode(list(u), eta, moments, A, f, g)
         move = data.random_part(times(step, T))
-        # the rise by one more step: half of the slope along it
-        slope = (data.y - moments.mean) @ move - sum(
-            float(np.vdot(old, s)) for old, s in zip(u, step, strict=True)
-        )
-        if slope / 2 <= RISE:
-            return Mode(list(u), fixed + random, moments, A, f, g)
         length = 1.0
         while True:
-            trial = [old + length * s for old, s in zip(u, step, strict=True)]
-            moments = data.family.moments(data.y, fixed + random + length * move)
+            trial = [u_f + length * s for u_f, s in zip(u, step, strict=True)]
+            trial_eta = eta + length * move
+            moments = data.family.moments(data.y, trial_eta)
             reached = float(moments.log_density.sum()) - _squares(trial) / 2
             if reached >= g - 1e-14 * abs(g):
                 break
             length /= 2
-        u, random, g = trial, random + length * move, reached
+        u, eta, g = trial, trial_eta, reached
     raise NoModeError
 
 
@@ -246,7 +251,11 @@ def laplace(data: Response, mode: Mode) -> Value:
     h = blocked.row_variances(A, f, data.factors)
     through_weights = h * mode.moments.slope
     # and eta on theta and beta also through the mode:  L L' a = Lambda'Z' (h dw / d eta)
-    a = blocked.solve_rows(A, f, data.factors, through_weights)
+    q = [
+        level_sums(factor, through_weights) @ T_f
+        for factor, T_f in zip(data.factors, T, strict=True)
+    ]
+    a = blocked.solve_spherical(A, f, q)
     by_eta = -2 * residual + through_weights
     by_eta -= mode.moments.weight * data.random_part(times(a, T))
     by_T = [

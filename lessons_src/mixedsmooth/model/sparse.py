@@ -63,7 +63,7 @@ class SparseFactorization(Factorized):
 def cross_products(
     factors: Sequence[Factor],
     X: FloatArray,
-    y: FloatArray,
+    y: FloatArray | None,
     w: FloatArray | None,
     reused: bool = True,
 ) -> SparseCrossProducts:
@@ -75,8 +75,8 @@ def cross_products(
         Random-effects terms.
     X : ndarray, shape (n, p)
         Fixed effects.
-    y : ndarray, shape (n,)
-        Response.
+    y : ndarray, shape (n,), or None
+        Response. Without one its column is that of a unit vector beside all others.
     w : ndarray, shape (n,), or None
         Weights, all positive; None for ones.
     reused : bool
@@ -87,19 +87,22 @@ def cross_products(
     SparseCrossProducts
         The blocks.
     """
-    n = len(y)
+    n, p = X.shape
     starts = np.cumsum([0, *(f.size for f in factors)])
     Z = indicators(factors, starts, np.arange(n), n, None)
     WZ = Z if w is None else Z.multiply(w[:, None]).tocsr()
-    fixed = np.column_stack([X, y])
+    fixed = np.column_stack([X, np.zeros(n) if y is None else y])
     weighted = fixed if w is None else fixed * w[:, None]
+    products = fixed.T @ weighted
+    if y is None:
+        products[-1, -1] = 1.0
     return SparseCrossProducts(
         n=n,
-        p=X.shape[1],
+        p=p,
         log_weights=0.0 if w is None else float(np.log(w).sum()),
         ZZ=(Z.T @ WZ).tocsc(),
         Z_fixed=np.asarray(Z.T @ weighted),
-        fixed=fixed.T @ weighted,
+        fixed=products,
         factors=tuple(Shape(f.levels, len(f.effects), f.correlated, f.scalar) for f in factors),
     )
 
@@ -168,6 +171,15 @@ def solve(A: SparseCrossProducts, f: SparseFactorization) -> tuple[FloatArray, l
     u = f.inner.solve(f.border[:, -1] - f.border[:, :-1] @ beta)
     parts = np.split(u, np.cumsum([levels * k for levels, k, *_ in A.factors])[:-1])
     return beta, [part.reshape(-1, k) for part, (_, k, *_) in zip(parts, A.factors, strict=True)]
+
+
+def solve_spherical(
+    A: SparseCrossProducts, f: SparseFactorization, q: Sequence[FloatArray]
+) -> list[FloatArray]:
+    """Solve (Lambda'Z'WZ Lambda + I) u = q."""
+    u = f.inner.solve(np.concatenate([part.ravel() for part in q]))
+    parts = np.split(u, np.cumsum([part.size for part in q])[:-1])
+    return [part.reshape(rows.shape) for part, rows in zip(parts, q, strict=True)]
 
 
 def degrees_of_freedom(
