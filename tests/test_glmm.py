@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 import mixedsmooth as ms
 from mixedsmooth.derivations.laplace import fit_agq, fit_laplace
 from mixedsmooth.derivations.likelihood import grouping_columns, intercept_slope_columns
-from mixedsmooth.derivations.pql import fit_pql
+from mixedsmooth.derivations.pql import PQLFit, fit_pql
 from mixedsmooth.derivations.reml import lambda_template
 from mixedsmooth.model import blocked, columns, laplace
 from mixedsmooth.model.blocked import Shape, pack, pack_slopes, unpack
@@ -143,6 +143,13 @@ def test_gamm4() -> None:
 # ---- the derivations ----
 
 
+def cov_of(fit: PQLFit) -> FloatArray:
+    """Covariance of intercept and slope, its lower triangle."""
+    T = np.array([[fit.theta[0], 0], [fit.theta[1], fit.theta[2]]])
+    covariance: FloatArray = (fit.sigma**2 * T @ T.T).ravel()[[0, 1, 3]]
+    return covariance
+
+
 @pytest.mark.parametrize("correlated", [True, False])
 def test_laplace_is_that_of_the_derivation(correlated: bool) -> None:
     y, X = EPIL.y, np.column_stack([np.ones(236), EPIL.lbase, EPIL.period])
@@ -179,6 +186,25 @@ def test_pql_is_that_of_the_derivation(dispersion: bool) -> None:
     assert_allclose(fit.beta, derived.beta, atol=1e-6)
     assert_allclose(fit.random["subject"].sd[0], derived.sigma * derived.theta[0], atol=1e-6)
     assert_allclose(fit.sigma, derived.sigma, atol=1e-6)
+
+
+def test_pql_ends_with_random_slopes() -> None:
+    # of 18 drivers and 10 days, as in source 3: each round has the noise of a search for theta
+    rng = np.random.default_rng(2)
+    driver = np.repeat(np.arange(18), 10)
+    for turn in range(4):
+        b = rng.multivariate_normal([0, 0], [[0.1, 0.025], [0.025, 0.1]], 18)[driver]
+        y = rng.poisson(np.exp(0.1 + 0.1 * SLEEP.days + b[:, 0] + b[:, 1] * SLEEP.days))
+        terms = ms.linear(days=SLEEP.days), ms.group(driver=driver, days=SLEEP.days)
+        fit = ms.glmm(y, *terms, method="pql")
+        assert fit.converged
+        if turn:  # the dense derivation takes some seconds
+            continue
+        Z, levels = intercept_slope_columns(driver, SLEEP.days)
+        X = np.column_stack([np.ones(180), SLEEP.days])
+        derived = fit_pql(y, X, Z, lambda_template(2, len(levels)), dispersion=False)
+        assert_allclose(fit.beta, derived.beta, atol=1e-4)
+        assert_allclose(fit.random["driver"].cov.ravel()[[0, 1, 3]], cov_of(derived), atol=1e-4)
 
 
 # ---- the integral itself ----

@@ -1,5 +1,7 @@
 """Laplace approximation and adaptive quadrature: against lme4, against integrals, limits."""
 
+import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,6 +23,7 @@ from mixedsmooth.derivations.laplace import (
 )
 from mixedsmooth.derivations.likelihood import grouping_columns, intercept_slope_columns
 from mixedsmooth.derivations.reml import lambda_template
+from mixedsmooth.reproduce import _counts_with, _lost_sums
 
 FloatArray = NDArray[np.float64]
 
@@ -91,6 +94,23 @@ def test_the_fit_is_a_minimum(nodes: int, fits: dict[int, PoissonFit], epil: Cou
     for step in 1e-3 * np.vstack([np.eye(4), -np.eye(4)]):
         theta, *beta = at + step
         assert adaptive_gauss_hermite_deviance(theta, beta, *epil, nodes) > fit.deviance + 1e-6
+
+
+# R 4.2.2, tests/reference/make_counts.R: the Laplace deviance coded once more, at its minimum,
+# where a last Newton step is below 1e-10. The estimate is on the boundary, theta_3 = 0.
+def test_random_slopes_on_the_boundary_are_those_of_r() -> None:
+    path = Path(__file__).parent / "reference" / "counts.json"
+    expected = json.loads(path.read_text(encoding="utf-8"))["source3_poisson_laplace"]
+    Z, _ = intercept_slope_columns(np.repeat(np.arange(18), 10), np.tile(np.arange(10.0), 18))
+    X = np.column_stack([np.ones(180), np.tile(np.arange(10.0), 18)])
+    y = _counts_with(_lost_sums())
+    fit = fit_laplace(y, X, Z, lambda_template(2, 18))
+    assert fit.converged
+    assert_allclose(fit.deviance, expected["deviance"], rtol=0, atol=1e-9)
+    assert_allclose(fit.beta, expected["beta"], rtol=0, atol=1e-9)
+    assert_allclose(fit.theta[:2], expected["theta"][:2], rtol=0, atol=1e-9)
+    assert_allclose(fit.theta[2], 0, rtol=0, atol=1e-5)
+    assert_allclose(fit.b, expected["ranef"], rtol=0, atol=1e-9)
 
 
 # ---- the mode ----

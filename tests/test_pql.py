@@ -7,10 +7,16 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mixedsmooth as ms
-from mixedsmooth.derivations.likelihood import grouping_columns
+from mixedsmooth.derivations.likelihood import grouping_columns, intercept_slope_columns
 from mixedsmooth.derivations.penalized_ls import solve_penalized
-from mixedsmooth.derivations.pql import fit_pql, working_response, working_weights
+from mixedsmooth.derivations.pql import (
+    fit_pql,
+    poisson_regression,
+    working_response,
+    working_weights,
+)
 from mixedsmooth.derivations.reml import fit_profiled, lambda_template
+from mixedsmooth.reproduce import _counts_with, _lost_sums
 from tests.conftest import Rows
 
 
@@ -99,6 +105,31 @@ def test_the_working_response_is_the_expansion_of_the_logarithm() -> None:
     slope = working_response([1, 1, 1], eta) - working_response([0, 0, 0], eta)
     assert_allclose(slope, 1 / np.exp(eta), rtol=1e-14)
     assert_allclose(working_weights(np.exp(eta)), np.exp(eta), rtol=0)
+
+
+def test_the_regression_solves_its_score_equations(epil: Rows) -> None:
+    y, X, _ = epil
+    offset = np.linspace(-1, 1, len(y))
+    beta = poisson_regression(y, X, offset)
+    assert_allclose(X.T @ (y - np.exp(X @ beta + offset)), 0, rtol=0, atol=1e-8)
+    # an intercept and groups: the logarithms of the means
+    groups = np.column_stack([np.ones(5), [0, 0, 1, 1, 1]])
+    assert_allclose(poisson_regression([0, 4, 6, 1, 2], groups), [np.log(2), np.log(1.5)])
+
+
+def test_random_slopes_may_end_on_the_boundary() -> None:
+    # at the fixed point the score equations hold, with a covariance Q that is singular
+    Z, _ = intercept_slope_columns(np.repeat(np.arange(18), 10), np.tile(np.arange(10.0), 18))
+    X = np.column_stack([np.ones(180), np.tile(np.arange(10.0), 18)])
+    y = _counts_with(_lost_sums())
+    template = lambda_template(2, 18)
+    fit = fit_pql(y, X, Z, template, dispersion=False)
+    assert fit.converged
+    assert_allclose(fit.theta[2], 0, rtol=0, atol=1e-4)
+    Lambda = template(fit.theta)
+    residual = y - np.exp(fit.eta)
+    assert_allclose(X.T @ residual, 0, rtol=0, atol=1e-3)
+    assert_allclose(Lambda @ (Lambda.T @ (Z.T @ residual)), fit.b, rtol=0, atol=1e-4)
 
 
 def test_order_does_not_matter_and_an_offset_shifts(epil: Rows) -> None:

@@ -21,6 +21,7 @@ DATA_FILES = {
     "volvo.csv",
     "epil.csv",
     "insteval.csv.gz",
+    "benchmark.json",
     "published.toml",
 }
 

@@ -11,6 +11,9 @@ Examples
 180
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from mixedsmooth import published
 from mixedsmooth.datasets import (
     Dataset,
@@ -19,6 +22,7 @@ from mixedsmooth.datasets import (
     InstEval,
     SleepStudy,
     Volvo,
+    load_benchmark,
     load_epil,
     load_gasoline,
     load_insteval,
@@ -32,6 +36,17 @@ from mixedsmooth.model.glmm import glmm
 from mixedsmooth.model.lmm import lmm
 from mixedsmooth.model.terms import group, linear, smooth
 
+if TYPE_CHECKING:
+    from mixedsmooth import exercises
+else:
+
+    def __getattr__(name: str) -> Any:
+        """Load the exercises at their first use: they need scipy.stats, which takes its time."""
+        if name == "exercises":
+            return import_module("mixedsmooth.exercises")
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 __version__ = "0.1.0"
 
 __all__ = [
@@ -44,11 +59,13 @@ __all__ = [
     "RandomEffects",
     "SleepStudy",
     "Volvo",
+    "exercises",
     "glmm",
     "group",
     "linear",
     "lmm",
     "lmm_formula",
+    "load_benchmark",
     "load_epil",
     "load_gasoline",
     "load_insteval",

@@ -6,6 +6,7 @@ Origin, licence and units of each file are told in ``data/README.md``.
 import csv
 import gzip
 import io
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -308,3 +309,22 @@ def load_insteval() -> InstEval:
     2972 1128 14
     """
     return InstEval._load()
+
+
+def load_benchmark() -> dict[str, Any]:
+    """Load what ``make bench`` measured: times of fits by this library and other programs.
+
+    Returns
+    -------
+    dict
+        ``date``, ``machine``, ``versions``, and ``cases``: for each case its ``model`` and the
+        ``results`` by program, with ``median`` time [s], ``peak_megabytes`` and ``criterion``, or
+        ``skipped`` with a reason.
+
+    Examples
+    --------
+    >>> load_benchmark()["cases"]["million"]["results"]["ours"]["peak_megabytes"] < 2000
+    True
+    """
+    measured: dict[str, Any] = json.loads(data_path("benchmark.json").read_text(encoding="utf-8"))
+    return measured

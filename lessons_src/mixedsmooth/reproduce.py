@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from mixedsmooth.datasets import load_gasoline, load_sleepstudy, load_volvo
 from mixedsmooth.derivations.henderson import solve_from_covariance, solve_henderson
+from mixedsmooth.derivations.laplace import fit_laplace
 from mixedsmooth.derivations.likelihood import (
     MaximumLikelihood,
     fit_ml,
@@ -24,10 +25,10 @@ from mixedsmooth.derivations.likelihood import (
     negloglik_mvn,
 )
 from mixedsmooth.derivations.penalized_ls import solve_penalized
-from mixedsmooth.derivations.reml import restricted_deviance
+from mixedsmooth.derivations.reml import lambda_template, restricted_deviance
 from mixedsmooth.model.lmm import lmm
 from mixedsmooth.model.terms import linear, smooth
-from mixedsmooth.published import Value
+from mixedsmooth.published import Value, entries
 
 FloatArray = NDArray[np.float64]
 Block = dict[str, Value]
@@ -66,6 +67,7 @@ def computed() -> Mapping[str, Value]:
         _dirmeier_simulation(),
         _dirmeier_statsmodels(),
         _dirmeier_henderson(),
+        _dirmeier_poisson(),
     )
     return MappingProxyType({key: value for block in blocks for key, value in block.items()})
 
@@ -360,6 +362,47 @@ def _dirmeier_henderson() -> Block:
         "dirmeier.henderson.intercept": float(beta[0]),
         "dirmeier.henderson.days": float(beta[1]),
     }
+
+
+def _dirmeier_poisson() -> Block:
+    """Fit the Poisson model of cell 14 to the counts that the source did not print."""
+    _, X, Z = _sleep_with_slopes()
+    fit = fit_laplace(_counts_with(_lost_sums()), X, Z, lambda_template(2, 18))
+    row = "dirmeier.poisson"
+    block: Block = {
+        f"{row}.beta_hat.intercept": float(fit.beta[0]),
+        f"{row}.beta_hat.days": float(fit.beta[1]),
+    }
+    return block | {f"{row}.gamma_hat.{i}": float(b) for i, b in enumerate(fit.b, start=1)}
+
+
+def _lost_sums() -> FloatArray:
+    """Recover Z'y, two sums for each subject, from the printed estimates (chapter 11).
+
+    The estimates solve Z'(y - mu) = Q^-1 gamma_hat for each subject, and Z'y is whole. To 2e-4,
+    one matrix Q^-1 alone makes all 36 sums whole.
+    """
+    _, X, Z = _sleep_with_slopes()
+    printed = entries()
+    row = "dirmeier.poisson"
+    beta = [float(printed[f"{row}.beta_hat.{name}"].value) for name in ("intercept", "days")]
+    gamma = np.array([float(printed[f"{row}.gamma_hat.{i}"].value) for i in range(1, 37)])
+    Q_inverse = np.array([[0.5530, -0.0621], [-0.0621, 0.2735]])
+    mu = np.exp(X @ beta + Z @ gamma)
+    sums: FloatArray = np.rint(Z.T @ mu + np.kron(np.eye(18), Q_inverse) @ gamma)
+    return sums
+
+
+def _counts_with(sums: FloatArray) -> FloatArray:
+    """Make counts on ten days with a given sum, and a given sum weighted by day, for each subject.
+
+    The sum goes to two days in a row, or to one. The likelihood sees no difference.
+    """
+    y = np.zeros((18, 11))
+    for counts, (total, by_day) in zip(y, sums.reshape(18, 2), strict=True):
+        day, later = (int(part) for part in divmod(by_day, total))
+        counts[[day, day + 1]] = total - later, later
+    return y[:, :10].ravel()
 
 
 # The model that source 3 fits: Reaction ~ Days + (Days | Subject), by REML ------------------------

@@ -22,18 +22,18 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import as_matrix, as_vector, positive
-from mixedsmooth.derivations.likelihood import _least_squares
+from mixedsmooth.derivations._shared import (
+    ROUNDING,
+    argmin,
+    eigen,
+    least_squares,
+    penalty_of,
+)
 from mixedsmooth.derivations.penalized_ls import (
     profiled_deviance,
     solve_penalized,
 )
 from mixedsmooth.derivations.reml import restricted_deviance
-from mixedsmooth.derivations.spline import (
-    ROUNDING,
-    _argmin,
-    _eigen,
-    _penalty_of,
-)
 
 FloatArray = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ def eigen_split(
     tolerance = positive("tolerance", tolerance)
     # S = U D U',  D in falling order:  U = [U_R  U_F],  D = [ D_+  0 ]
     #                                                        [ 0    0 ]
-    d, U = _eigen(_penalty_of(X.shape[1], S), tolerance)
+    d, U = eigen(penalty_of(X.shape[1], S), tolerance)
     U = _signed(U)
     rank = np.count_nonzero(d)
     if rank == 0:
@@ -267,7 +267,7 @@ def fit_mixed(
     # theta = argmin d(theta); the largest eigenvalue of theta^2 Z Z' goes from 1e-8 to 1e12
     size = np.log(np.linalg.norm(Z, ord=2))
     lower, upper = np.log(1e-4) - size, np.log(1e6) - size
-    log_theta = _argmin(
+    log_theta = argmin(
         lambda log_theta: criterion(np.exp(log_theta)), lower, upper
     )
     if log_theta > upper - 1e-3:
@@ -332,7 +332,7 @@ def _straight_part(y: FloatArray, X_F: FloatArray) -> FloatArray:
         raise ValueError(
             f"X determines {rank} of the {columns} coefficients without a penalty; is x constant?"
         )
-    beta_0 = _least_squares(X_F, y)
+    beta_0 = least_squares(X_F, y)
     residual = y - X_F @ beta_0
     if residual @ residual <= (len(y) * np.finfo(float).eps) ** 2 * (y @ y):
         raise ValueError(

@@ -19,7 +19,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import as_matrix, as_vector, full_rank, positive
+from mixedsmooth._checks import as_matrix, as_vector, positive
+from mixedsmooth.derivations._shared import mixed_data
 from mixedsmooth.derivations.likelihood import (
     generalized_least_squares,
     marginal_covariance,
@@ -72,7 +73,7 @@ def mixed_model_equations(
     >>> print(r)
     [9. 4. 5.]
     """
-    y, X, Z = _data(y, X, Z)
+    y, X, Z = mixed_data(y, X, Z)
     # C = [ X'X   X'Z                       ]
     #     [ Z'X   Z'Z + (Lambda Lambda')^-1 ]
     C = np.block(
@@ -175,7 +176,7 @@ def solve_from_covariance(
     >>> print(beta.round(4), b.round(4))
     [3.4211] [-1.2632  1.2632]
     """
-    y, X, Z = _data(y, X, Z)
+    y, X, Z = mixed_data(y, X, Z)
     # V / sigma^2 = Z Lambda Lambda' Z' + I
     V = marginal_covariance(Z, Lambda, sigma=1.0)
     # beta = (X' V^-1 X)^-1 X' V^-1 y
@@ -329,16 +330,6 @@ def shrinkage_factor(n_j: ArrayLike, theta: float) -> FloatArray:
         )
     # n_j / (n_j + 1 / theta^2)
     return n_j / (n_j + 1 / positive("theta", theta) ** 2)
-
-
-def _data(
-    y: ArrayLike, X: ArrayLike, Z: ArrayLike
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    y = as_vector("y", y)
-    X = as_matrix("X", X, n=len(y))
-    Z = as_matrix("Z", Z, n=len(y))
-    full_rank("X", X)
-    return y, X, Z
 
 
 def _relative_precision(Lambda: ArrayLike, q: int) -> FloatArray:

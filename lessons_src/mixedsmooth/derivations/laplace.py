@@ -25,12 +25,12 @@ from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
 
 from mixedsmooth._checks import as_labels, as_vector
+from mixedsmooth.derivations._shared import as_coefficients, count_data
 from mixedsmooth.derivations.likelihood import (
     grouping_columns,
     relative_factor,
 )
-from mixedsmooth.derivations.penalized_ls import _coefficients
-from mixedsmooth.derivations.pql import _count_data, _poisson_regression
+from mixedsmooth.derivations.pql import poisson_regression
 from mixedsmooth.derivations.reml import LambdaTemplate, lambda_template
 
 FloatArray = NDArray[np.float64]
@@ -110,10 +110,51 @@ def penalized_mode(
     >>> print(mode.b.round(4))
     [ 0.3149 -0.2039]
     """
-    y, X, Z, offset = _count_data(y, X, Z, offset)
-    beta = _coefficients("beta", beta, "X", X.shape[1])
-    Lambda = relative_factor(Lambda, Z.shape[1])
-    return _mode(Lambda, y, X @ beta + offset, Z)
+    y, X, Z, offset = count_data(y, X, Z, offset)
+    beta = as_coefficients("beta", beta, "X", X.shape[1])
+    fixed = X @ beta + offset
+    ZLambda = Z @ relative_factor(Lambda, Z.shape[1])
+    log_factorials = float(gammaln(y + 1).sum())
+
+    def g(u: FloatArray) -> float:
+        # log p(y | u) - ||u||^2 / 2;  a step too far overflows to -inf
+        eta = fixed + ZLambda @ u
+        with np.errstate(over="ignore"):
+            log_p = y @ eta - np.exp(eta).sum() - log_factorials
+        return float(log_p - u @ u / 2)
+
+    def curvature(u: FloatArray) -> tuple[FloatArray, FloatArray]:
+        # L L' = Lambda' Z' W Z Lambda + I
+        mu: FloatArray = np.exp(fixed + ZLambda @ u)
+        inner = ZLambda.T @ (mu[:, None] * ZLambda) + np.eye(len(u))
+        return mu, scipy.linalg.cholesky(inner, lower=True)
+
+    u = np.zeros(Z.shape[1])
+    value = g(u)
+    if not np.isfinite(value):
+        raise ValueError(
+            "beta and offset give means that are too large to represent; check their scale"
+        )
+    for _ in range(200):
+        # L L' step = Lambda' Z' (y - mu) - u
+        mu, L = curvature(u)
+        gradient = ZLambda.T @ (y - mu) - u
+        step = scipy.linalg.cho_solve((L, True), gradient)
+        # the rise that is left; when rounding hides it, the step is the last
+        rise = gradient @ step / 2
+        if rise <= 1e-13 * (1 + abs(value) + log_factorials):
+            u = u + step
+            break
+        while (new := g(u + step)) < value:
+            step = step / 2
+        u, value = u + step, new
+    else:
+        raise ValueError(
+            "Lambda and beta give no maximum within 200 steps; check the scale of X and Z"
+        )
+    mu, L = curvature(u)
+    b = relative_factor(Lambda, Z.shape[1]) @ u
+    return PenalizedMode(u, b, fixed, mu, L, g(u))
 
 
 def laplace_deviance(
@@ -162,7 +203,8 @@ def laplace_deviance(
     9.4462
     """
     mode = penalized_mode(Lambda, beta, y, X, Z, offset)
-    return _laplace(mode)
+    # -2 g(u_hat) + log|L|^2
+    return float(-2 * mode.log_density + 2 * np.log(np.diag(mode.L)).sum())
 
 
 def adaptive_gauss_hermite_deviance(
@@ -222,7 +264,20 @@ def adaptive_gauss_hermite_deviance(
     Z, _ = grouping_columns(as_labels("group", group, n=np.size(y)))
     nodes = _node_count(nodes)
     mode = penalized_mode(theta, beta, y, X, Z, offset)
-    return _quadrature(theta, mode, _count_data(y, X, Z, offset)[0], Z, nodes)
+    # integral f(x) exp(-x^2 / 2) dx = sum_k w_k f(x_k)
+    x, w = hermegauss(nodes)
+    # u_jk = u_hat_j + x_k / L_jj
+    L = np.diag(mode.L)
+    u = mode.u[:, None] + x / L[:, None]
+    # g_j(u_jk) = log p(y_j | u_jk) - u_jk^2 / 2, summed over the rows of j
+    y = as_vector("y", y)[:, None]
+    eta = mode.fixed[:, None] + theta * (Z @ u)
+    g = Z.T @ (y * eta - np.exp(eta) - gammaln(y + 1)) - u**2 / 2
+    # log integral_j = log sum_k w_k exp(x_k^2 / 2 + g_jk)
+    #                  - log L_jj - log(2 pi) / 2
+    log_weights = np.log(w) + x**2 / 2 - np.log(2 * np.pi) / 2
+    log_integrals = logsumexp(log_weights + g, axis=1) - np.log(L)
+    return float(-2 * log_integrals.sum())
 
 
 @dataclass(frozen=True)
@@ -242,7 +297,7 @@ class PoissonFit:
     evaluations : int
         How often the deviance was computed.
     converged : bool
-        Whether a last Newton step would move no parameter by more than 1e-6 (1 + its size).
+        Whether the last Newton step moved no parameter by more than 1e-6 (1 + its size).
     """
 
     beta: FloatArray
@@ -306,8 +361,12 @@ def fit_laplace(
     >>> print(fit.beta.round(3), fit.theta.round(3), fit.converged)
     [0.98] [0.67] True
     """
-    y, X, Z, offset = _count_data(y, X, Z, offset)
-    return _fit(y, X, Z, offset, template, lambda theta, mode: _laplace(mode))
+    y, X, Z, offset = count_data(y, X, Z, offset)
+
+    def deviance(theta: FloatArray, beta: FloatArray) -> float:
+        return laplace_deviance(template(theta), beta, y, X, Z, offset)
+
+    return _fit(deviance, y, X, Z, template, offset)
 
 
 def fit_agq(
@@ -356,114 +415,44 @@ def fit_agq(
     """
     Z, levels = grouping_columns(as_labels("group", group, n=np.size(y)))
     nodes = _node_count(nodes)
-    y, X, Z, offset = _count_data(y, X, Z, offset)
+    y, X, Z, offset = count_data(y, X, Z, offset)
 
-    def criterion(theta: FloatArray, mode: PenalizedMode) -> float:
-        return _quadrature(float(theta[0]), mode, y, Z, nodes)
-
-    return _fit(y, X, Z, offset, lambda_template(1, len(levels)), criterion)
-
-
-def _mode(
-    Lambda: FloatArray, y: FloatArray, fixed: FloatArray, Z: FloatArray
-) -> PenalizedMode:
-    ZLambda = Z @ Lambda
-    constant = float(gammaln(y + 1).sum())
-
-    def g(u: FloatArray) -> float:
-        eta = fixed + ZLambda @ u
-        # log p(y | u) - ||u||^2 / 2;  a step too far overflows to -inf and is halved
-        with np.errstate(over="ignore"):
-            return float(y @ eta - np.exp(eta).sum() - constant - u @ u / 2)
-
-    def curvature(u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        mu: FloatArray = np.exp(fixed + ZLambda @ u)
-        # L L' = Lambda' Z' W Z Lambda + I
-        inner = ZLambda.T @ (mu[:, None] * ZLambda) + np.eye(len(u))
-        return mu, scipy.linalg.cholesky(inner, lower=True)
-
-    u = np.zeros(Z.shape[1])
-    value = g(u)
-    if not np.isfinite(value):
-        raise ValueError(
-            "beta and offset give means that are too large to represent; check their scale"
+    def deviance(theta: FloatArray, beta: FloatArray) -> float:
+        # the same for theta and -theta
+        size = abs(float(theta[0]))
+        return adaptive_gauss_hermite_deviance(
+            size, beta, y, X, group, nodes, offset
         )
-    for _ in range(200):
-        mu, L = curvature(u)
-        # L L' step = Lambda' Z' (y - mu) - u
-        gradient = ZLambda.T @ (y - mu) - u
-        step = scipy.linalg.cho_solve((L, True), gradient)
-        # the rise that is left; when rounding hides it, the step is the last
-        rise = gradient @ step / 2
-        if rise <= 1e-13 * (1 + abs(value) + constant):
-            u = u + step
-            break
-        while (new := g(u + step)) < value:
-            step = step / 2
-        u, value = u + step, new
-    else:
-        raise ValueError(
-            "Lambda and beta give no maximum within 200 steps; check the scale of X and Z"
-        )
-    mu, L = curvature(u)
-    return PenalizedMode(u, Lambda @ u, fixed, mu, L, g(u))
 
-
-def _laplace(mode: PenalizedMode) -> float:
-    # -2 g(u_hat) + log|L|^2
-    return float(-2 * mode.log_density + 2 * np.log(np.diag(mode.L)).sum())
-
-
-def _quadrature(
-    theta: float,
-    mode: PenalizedMode,
-    y: FloatArray,
-    Z: FloatArray,
-    nodes: int,
-) -> float:
-    # integral f(x) exp(-x^2 / 2) dx = sum_k w_k f(x_k)
-    x, w = hermegauss(nodes)
-    # u_jk = u_hat_j + x_k / L_jj
-    L = np.diag(mode.L)
-    u = mode.u[:, None] + x / L[:, None]
-    eta = mode.fixed[:, None] + theta * (Z @ u)
-    # g_j(u_jk), the sum over the rows of group j
-    log_density = y[:, None] * eta - np.exp(eta) - gammaln(y + 1)[:, None]
-    g = Z.T @ log_density - u**2 / 2
-    # log integral_j = log sum_k w_k exp(x_k^2 / 2 + g_jk) - log L_jj - log(2 pi) / 2
-    log_weights = np.log(w) + x**2 / 2 - np.log(2 * np.pi) / 2
-    log_integrals = logsumexp(log_weights + g, axis=1) - np.log(L)
-    return float(-2 * log_integrals.sum())
+    return _fit(deviance, y, X, Z, lambda_template(1, len(levels)), offset)
 
 
 def _fit(
+    deviance: Callable[[FloatArray, FloatArray], float],
     y: FloatArray,
     X: FloatArray,
     Z: FloatArray,
-    offset: FloatArray,
     template: LambdaTemplate,
-    criterion: Callable[[FloatArray, PenalizedMode], float],
+    offset: FloatArray,
 ) -> PoissonFit:
     theta_0 = template.parameters(np.eye(Z.shape[1]))
     k = len(theta_0)
     evaluations = 0
 
-    def deviance(parameters: FloatArray) -> float:
+    def d(parameters: FloatArray) -> float:
         nonlocal evaluations
         evaluations += 1
-        theta, beta = parameters[:k], parameters[k:]
-        mode = _mode(template(theta), y, X @ beta + offset, Z)
-        return criterion(theta, mode)
+        return deviance(parameters[:k], parameters[k:])
 
     # (theta, beta) = argmin d(theta, beta), from the Poisson regression
-    start = np.concatenate([theta_0, _poisson_regression(y, X, offset)])
+    start = np.concatenate([theta_0, poisson_regression(y, X, offset)])
     found = minimize(
-        deviance, start, method="BFGS", jac="3-point", options={"gtol": 1e-4}
+        d, start, method="BFGS", jac="3-point", options={"gtol": 1e-4}
     ).x
     # Newton's steps finish: H step = -gradient
     converged, cov_beta = False, np.full((X.shape[1],) * 2, np.nan)
     for _ in range(5):
-        gradient, H = _derivatives(deviance, found)
+        gradient, H = _derivatives(d, found)
         try:
             factor = scipy.linalg.cho_factor(H, lower=True)
         except np.linalg.LinAlgError:
@@ -471,19 +460,20 @@ def _fit(
         # Var = 2 H^-1, because the deviance is -2 log-likelihood
         cov_beta = 2 * scipy.linalg.cho_solve(factor, np.eye(len(H)))[k:, k:]
         step = -scipy.linalg.cho_solve(factor, gradient)
+        found = found + step
         converged = bool(np.all(np.abs(step) <= 1e-6 * (1 + np.abs(found))))
         if converged:
             break
-        found = found + step
     # of the columns that differ in sign alone, the one with a positive diagonal
-    Lambda = template(found[:k])
+    theta, beta = found[:k], found[k:]
+    Lambda = template(theta)
     Lambda = Lambda * np.where(np.diag(Lambda) < 0, -1.0, 1.0)
     return PoissonFit(
-        beta=found[k:],
+        beta=beta,
         se=np.sqrt(np.diag(cov_beta)),
         theta=template.parameters(Lambda),
-        b=_mode(Lambda, y, X @ found[k:] + offset, Z).b,
-        deviance=deviance(found),
+        b=penalized_mode(Lambda, beta, y, X, Z, offset).b,
+        deviance=d(found),
         evaluations=evaluations,
         converged=converged,
     )
@@ -509,10 +499,10 @@ def _derivatives(
                 + f(x - h[i] - h[j])
             )
             H[i, j] = H[j, i] = corners / (4 * scale[i] * scale[j])
-    # the gradient asks for a smaller step: 1e-5 leaves an error of 1e-10
-    gradient = np.array(
-        [(f(x + s) - f(x - s)) / (2 * s[i]) for i, s in enumerate(0.05 * h)]
-    )
+    # the gradient takes smaller steps s and 2 s, of which the errors of order s^2 cancel
+    near = np.array([f(x + s) - f(x - s) for s in 0.2 * h])
+    far = np.array([f(x + 2 * s) - f(x - 2 * s) for s in 0.2 * h])
+    gradient = (8 * near - far) / (12 * 0.2 * scale)
     return gradient, H
 
 

@@ -22,8 +22,14 @@ from mixedsmooth._checks import (
     as_labels,
     as_matrix,
     as_vector,
-    full_rank,
     positive,
+)
+from mixedsmooth.derivations._shared import (
+    cholesky,
+    least_squares,
+    regression_data,
+    solve_lower,
+    standard_deviations,
 )
 
 FloatArray = NDArray[np.float64]
@@ -295,9 +301,9 @@ def generalized_least_squares(
     >>> print(generalized_least_squares([1, 11], [[1], [1]], np.diag([1.0, 9.0])))
     [2.]
     """
-    y, X = _response_and_design(y, X)
-    L = _cholesky(V, len(y))
-    return _least_squares(_solve(L, X), _solve(L, y))
+    y, X = regression_data(y, X)
+    L = cholesky(V, len(y))
+    return least_squares(solve_lower(L, X), solve_lower(L, y))
 
 
 def negloglik_transformed(
@@ -344,15 +350,15 @@ def negloglik_transformed(
     >>> print(round(negloglik_transformed(np.log([36.01, 30.90]), sleep.reaction, X, Z), 4))
     897.0393
     """
-    tau, sigma = _standard_deviations(theta)
-    y, X = _response_and_design(y, X)
+    tau, sigma = standard_deviations(theta)
+    y, X = regression_data(y, X)
     V = marginal_covariance(as_matrix("Z", Z, n=len(y)), tau / sigma, sigma)
     # V = L L'
-    L = _cholesky(V, len(y))
+    L = cholesky(V, len(y))
     # y* = L^-1 y and X* = L^-1 X: independent rows with variance 1
-    y_star, X_star = _solve(L, y), _solve(L, X)
+    y_star, X_star = solve_lower(L, y), solve_lower(L, X)
     # beta: least squares of y* on X*, which is generalized least squares of y on X
-    residual = y_star - X_star @ _least_squares(X_star, y_star)
+    residual = y_star - X_star @ least_squares(X_star, y_star)
     # -l = n/2 log(2 pi) + log|L| + ||y* - X* beta||^2 / 2
     return float(
         len(y) / 2 * np.log(2 * np.pi)
@@ -409,13 +415,13 @@ def negloglik_mvn(
     >>> print(round(negloglik_mvn(np.log([36.01, 30.90]), sleep.reaction, X, Z), 4))
     897.0393
     """
-    tau, sigma = _standard_deviations(theta)
-    y, X = _response_and_design(y, X)
+    tau, sigma = standard_deviations(theta)
+    y, X = regression_data(y, X)
     V = marginal_covariance(as_matrix("Z", Z, n=len(y)), tau / sigma, sigma)
     if beta == "gls":
         coefficients = generalized_least_squares(y, X, V)
     elif beta == "ols":
-        coefficients = _least_squares(X, y)
+        coefficients = least_squares(X, y)
     else:
         raise ValueError(f'beta must be "gls" or "ols", found {beta!r}')
     # -l = -log N(y; X beta, V)
@@ -466,13 +472,17 @@ def score(
     >>> print(score(np.log([36.02, 30.90]), sleep.reaction, X, Z).round(3))
     [0.007 0.048]
     """
-    tau, sigma = _standard_deviations(theta)
-    y, X = _response_and_design(y, X)
+    tau, sigma = standard_deviations(theta)
+    y, X = regression_data(y, X)
     Z = as_matrix("Z", Z, n=len(y))
     V = marginal_covariance(Z, tau / sigma, sigma)
-    L = _cholesky(V, len(y))
-    y_star, X_star, Z_star = _solve(L, y), _solve(L, X), _solve(L, Z)
-    r_star = y_star - X_star @ _least_squares(X_star, y_star)
+    L = cholesky(V, len(y))
+    y_star, X_star, Z_star = (
+        solve_lower(L, y),
+        solve_lower(L, X),
+        solve_lower(L, Z),
+    )
+    r_star = y_star - X_star @ least_squares(X_star, y_star)
     # tr(V^-1 Z Z') = ||Z*||^2  and  r' V^-1 Z Z' V^-1 r = ||Z*' r*||^2
     by_log_tau = tau**2 * (
         np.sum(Z_star**2) - np.sum((Z_star.T @ r_star) ** 2)
@@ -607,9 +617,9 @@ def fit_ml(
     >>> print(f"{fit.tau:.4f} {fit.sigma:.4f} {fit.deviance:.4f}")
     36.0121 30.8954 1794.0786
     """
-    y, X = _response_and_design(y, X)
+    y, X = regression_data(y, X)
     Z = as_matrix("Z", Z, n=len(y))
-    ols_residual = y - X @ _least_squares(X, y)
+    ols_residual = y - X @ least_squares(X, y)
     mean_square = float(ols_residual @ ols_residual) / len(y)
     if mean_square <= (len(y) * np.finfo(float).eps) ** 2 * float(
         y @ y
@@ -655,7 +665,7 @@ def fit_ml(
             )
         tau, sigma, value = 0.0, np.sqrt(mean_square), float(at_zero)
     V = marginal_covariance(Z, tau / sigma, sigma)
-    X_star = _solve(_cholesky(V, len(y)), X)
+    X_star = solve_lower(cholesky(V, len(y)), X)
     R = np.linalg.qr(X_star, mode="r")
     return MaximumLikelihood(
         tau=float(tau),
@@ -670,42 +680,3 @@ def fit_ml(
         converged=bool(optimum.success),
         on_boundary=on_boundary,
     )
-
-
-def _standard_deviations(theta: ArrayLike) -> tuple[float, float]:
-    log_sd = as_vector("theta", theta)
-    if log_sd.shape != (2,) or np.abs(log_sd).max() > 300:
-        raise ValueError(
-            "theta must be (log tau, log sigma), two numbers between -300 and 300; "
-            f"found {log_sd.tolist()}"
-        )
-    tau, sigma = np.exp(log_sd)
-    return float(tau), float(sigma)
-
-
-def _response_and_design(
-    y: ArrayLike, X: ArrayLike
-) -> tuple[FloatArray, FloatArray]:
-    y = as_vector("y", y)
-    X = as_matrix("X", X, n=len(y))
-    full_rank("X", X)
-    return y, X
-
-
-def _cholesky(V: ArrayLike, n: int) -> FloatArray:
-    V = as_matrix("V", V, n=n)
-    try:
-        return scipy.linalg.cholesky(V, lower=True)  # type: ignore[no-any-return]
-    except (scipy.linalg.LinAlgError, ValueError):
-        raise ValueError(
-            f"V must be a positive definite {n} x {n} matrix, and this one is not"
-        ) from None
-
-
-def _solve(L: FloatArray, B: FloatArray) -> FloatArray:
-    return scipy.linalg.solve_triangular(L, B, lower=True)  # type: ignore[no-any-return]
-
-
-def _least_squares(X: FloatArray, y: FloatArray) -> FloatArray:
-    Q, R = np.linalg.qr(X)
-    return scipy.linalg.solve_triangular(R, Q.T @ y)  # type: ignore[no-any-return]

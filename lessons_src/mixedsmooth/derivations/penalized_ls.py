@@ -21,12 +21,13 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import as_vector, positive
-from mixedsmooth.derivations.henderson import _data
-from mixedsmooth.derivations.likelihood import (
-    _standard_deviations,
-    relative_factor,
+from mixedsmooth._checks import positive
+from mixedsmooth.derivations._shared import (
+    as_coefficients,
+    mixed_data,
+    standard_deviations,
 )
+from mixedsmooth.derivations.likelihood import relative_factor
 
 FloatArray = NDArray[np.float64]
 
@@ -76,9 +77,9 @@ def penalized_objective(
     >>> penalized_objective([3], [-1, 1], [1, 3, 5], X, Z, 2.0)
     6.0
     """
-    y, X, Z = _data(y, X, Z)
-    beta = _coefficients("beta", beta, "X", X.shape[1])
-    u = _coefficients("u", u, "Z", Z.shape[1])
+    y, X, Z = mixed_data(y, X, Z)
+    beta = as_coefficients("beta", beta, "X", X.shape[1])
+    u = as_coefficients("u", u, "Z", Z.shape[1])
     # ||y - X beta - Z Lambda u||^2 + ||u||^2
     residual = y - X @ beta - Z @ (relative_factor(Lambda, Z.shape[1]) @ u)
     return float(residual @ residual + u @ u)
@@ -166,7 +167,7 @@ def solve_penalized(
     >>> print(solution.beta.round(4), solution.b.round(4), round(solution.r2, 4))
     [3.4211] [-1.2632  1.2632] 2.9474
     """
-    y, X, Z = _data(y, X, Z)
+    y, X, Z = mixed_data(y, X, Z)
     p, q = X.shape[1], Z.shape[1]
     Lambda = relative_factor(Lambda, q)
     # A = [ Lambda'Z'Z Lambda + I   Lambda'Z'X   Lambda'Z'y ]
@@ -242,10 +243,10 @@ def log_integral(
     >>> round(log_integral([3], 1.5, [1, 3, 5], X, Z, 2.0), 6)
     -6.548147
     """
-    y, X, Z = _data(y, X, Z)
+    y, X, Z = mixed_data(y, X, Z)
     n, q = Z.shape
     beta, sigma = (
-        _coefficients("beta", beta, "X", X.shape[1]),
+        as_coefficients("beta", beta, "X", X.shape[1]),
         positive("sigma", sigma),
     )
     ZLambda = Z @ relative_factor(Lambda, q)
@@ -316,7 +317,7 @@ def deviance(
     """
     sigma = positive("sigma", sigma)
     solution = solve_penalized(y, X, Z, Lambda)
-    beta = _coefficients("beta", beta, "X", len(solution.beta))
+    beta = as_coefficients("beta", beta, "X", len(solution.beta))
     # log|L_Z|^2 + n log(2 pi sigma^2) + (r2 + ||L_X'(beta - beta_hat)||^2) / sigma^2
     excess = solution.L_X.T @ (beta - solution.beta)
     return float(
@@ -426,7 +427,7 @@ def doubled_log_determinant_deviance(
     >>> round(doubled_log_determinant_deviance(log_theta, [1, 3, 5], X, Z), 6)
     10.637362
     """
-    sigma, sigma_b = _standard_deviations(log_theta)
+    sigma, sigma_b = standard_deviations(log_theta)
     solution = solve_penalized(y, X, Z, sigma_b / sigma)
     n, q = np.shape(Z)
     # log|H| = log|Z'Z / sigma^2 + I / sigma_b^2| = log|L_Z|^2 - q log sigma_b^2
@@ -439,18 +440,6 @@ def doubled_log_determinant_deviance(
         + n * np.log(sigma**2)
         + q * np.log(2 * np.pi)
     )
-
-
-def _coefficients(
-    name: str, values: ArrayLike, matrix: str, columns: int
-) -> FloatArray:
-    vector = as_vector(name, values)
-    if len(vector) != columns:
-        raise ValueError(
-            f"{name} has {len(vector)} numbers and {matrix} has {columns} columns; "
-            "give one number for each column"
-        )
-    return vector
 
 
 def _pivots(A: FloatArray, n: int) -> FloatArray:

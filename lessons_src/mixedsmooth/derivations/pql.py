@@ -17,8 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
 from mixedsmooth._checks import as_vector
-from mixedsmooth.derivations.henderson import _data
-from mixedsmooth.derivations.likelihood import _least_squares
+from mixedsmooth.derivations._shared import (
+    as_counts,
+    count_data,
+    least_squares,
+    solve_lower,
+)
 from mixedsmooth.derivations.penalized_ls import solve_penalized
 from mixedsmooth.derivations.reml import LambdaTemplate, fit_profiled
 
@@ -54,7 +58,7 @@ def working_response(y: ArrayLike, eta: ArrayLike) -> FloatArray:
     >>> print(working_response([0, 1, 3], [0.0, 0.0, 0.0]))
     [-1.  0.  2.]
     """
-    y = _counts(y)
+    y = as_counts(y)
     eta = as_vector("eta", eta, n=len(y))
     # z = eta + (y - mu) d eta / d mu,  d eta / d mu = 1 / mu
     return eta + y * np.exp(-eta) - 1
@@ -94,6 +98,53 @@ def working_weights(mu: ArrayLike) -> FloatArray:
         )
     # w = (d mu / d eta)^2 / Var(y) = mu^2 / mu
     return mu.copy()
+
+
+def poisson_regression(
+    y: ArrayLike, X: ArrayLike, offset: ArrayLike | None = None
+) -> FloatArray:
+    """Coefficients of a Poisson regression, by iteratively reweighted least squares.
+
+    Parameters
+    ----------
+    y : array_like, shape (n,)
+        Counts.
+    X : array_like, shape (n, p)
+        Design, of full column rank.
+    offset : array_like, shape (n,), optional
+        Known part of the linear predictor.
+
+    Returns
+    -------
+    ndarray, shape (p,)
+        The maximum likelihood estimate.
+
+    Raises
+    ------
+    ValueError
+        If y is not a vector of counts or has none above zero, lengths differ, a value is not
+        finite, or X is rank deficient.
+
+    References
+    ----------
+    Nelder and Wedderburn (1972), section 1.
+
+    Examples
+    --------
+    >>> print(poisson_regression([1, 2, 6], [[1], [1], [1]]).round(6))  # log 3
+    [1.098612]
+    """
+    y, X, _, offset = count_data(y, X, offset=offset)
+    eta = np.log(y + 0.1)
+    for _ in range(50):
+        # sqrt(w) (z - offset) = sqrt(w) X beta + e
+        root = np.sqrt(working_weights(np.exp(eta)))
+        response = root * (working_response(y, eta) - offset)
+        beta = least_squares(root[:, None] * X, response)
+        previous, eta = eta, X @ beta + offset
+        if np.abs(eta - previous).max() < 1e-10:
+            break
+    return beta
 
 
 @dataclass(frozen=True)
@@ -187,13 +238,14 @@ def fit_pql(
     >>> print(fit.beta.round(3), fit.sd.round(3), fit.converged)
     [1.049] [0.644] True
     """
-    y, X, Z, offset = _count_data(y, X, Z, offset)
-    eta = offset + X @ _poisson_regression(y, X, offset)
+    y, X, Z, offset = count_data(y, X, Z, offset)
+    eta = offset + X @ poisson_regression(y, X, offset)
     theta = template.parameters(np.eye(Z.shape[1]))
     converged, iterations = False, 0
     while not converged and iterations < 100:
         iterations += 1
-        # sqrt(w) (z - offset) = sqrt(w) X beta + sqrt(w) Z b + e,  Var(e) = sigma^2 I
+        # sqrt(w) (z - offset) = sqrt(w) (X beta + Z b) + e,
+        # Var(e) = sigma^2 I
         root = np.sqrt(working_weights(np.exp(eta)))
         response = root * (working_response(y, eta) - offset)
         rows = response, root[:, None] * X, root[:, None] * Z
@@ -201,14 +253,13 @@ def fit_pql(
             linear = fit_profiled(*rows, template, start=theta)
             theta, sigma = linear.theta, linear.sigma
         else:
-            theta, sigma = _fit_without_scale(*rows, template, theta), 1.0
+            theta, sigma = _fit_without_scale(*rows, template), 1.0
         solution = solve_penalized(*rows, template(theta))
         # eta = X beta + Z b + offset
-        previous = eta
-        eta = X @ solution.beta + Z @ solution.b + offset
+        previous, eta = eta, X @ solution.beta + Z @ solution.b + offset
         converged = bool(np.abs(eta - previous).max() <= 1e-7)
     # Var(beta_hat) = sigma^2 (L_X L_X')^-1:  the column norms of L_X^-1
-    L_X_inverse = np.linalg.solve(solution.L_X, np.eye(X.shape[1]))
+    L_X_inverse = solve_lower(solution.L_X, np.eye(X.shape[1]))
     T = template(theta)[: template.k, : template.k]
     return PQLFit(
         beta=solution.beta,
@@ -228,62 +279,21 @@ def _fit_without_scale(
     X: FloatArray,
     Z: FloatArray,
     template: LambdaTemplate,
-    start: FloatArray,
 ) -> FloatArray:
     """Theta that minimizes the deviance of a linear mixed model with sigma = 1."""
+    # always from Lambda = I: at a zero, where the last turn may have ended, the slope vanishes
+    start = template.parameters(np.eye(Z.shape[1]))
 
     def criterion(theta: FloatArray) -> float:
         # log|L_Z|^2 + r2, up to a constant
         solution = solve_penalized(y, X, Z, template(theta))
         return solution.log_det_Z + solution.r2
 
-    tolerances = {"xatol": 1e-9, "fatol": 1e-11, "maxiter": 5_000}
     found = minimize(
-        criterion, start, method="Nelder-Mead", options=tolerances
+        criterion, start, method="BFGS", jac="3-point", options={"gtol": 1e-7}
     )
     # of the columns that differ in sign alone, the one with a positive diagonal
     Lambda = template(found.x)
     return template.parameters(
         Lambda * np.where(np.diag(Lambda) < 0, -1.0, 1.0)
     )
-
-
-def _poisson_regression(
-    y: FloatArray, X: FloatArray, offset: FloatArray
-) -> FloatArray:
-    """Coefficients without random effects, by iterated weighted least squares."""
-    eta = np.log(y + 0.1)
-    for _ in range(50):
-        root = np.sqrt(np.exp(eta))
-        response = root * (working_response(y, eta) - offset)
-        beta = _least_squares(root[:, None] * X, response)
-        previous, eta = eta, X @ beta + offset
-        if np.abs(eta - previous).max() < 1e-10:
-            break
-    return beta
-
-
-def _counts(y: ArrayLike) -> FloatArray:
-    y = as_vector("y", y)
-    bad = (y < 0) | (y != np.floor(y))
-    if bad.any():
-        row = int(np.argmax(bad))
-        raise ValueError(
-            f"y must hold counts 0, 1, 2, ...; found {y[row]:g} in row {row}; give the counts "
-            "themselves, and exposures as the offset log(exposure)"
-        )
-    return y
-
-
-def _count_data(
-    y: ArrayLike, X: ArrayLike, Z: ArrayLike, offset: ArrayLike | None
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-    y, X, Z = _data(_counts(y), X, Z)
-    if not y.any():
-        raise ValueError(
-            "y has no count above zero, so the best mean is zero and its logarithm infinite; "
-            "check the response"
-        )
-    if offset is None:
-        return y, X, Z, np.zeros(len(y))
-    return y, X, Z, as_vector("offset", offset, n=len(y))

@@ -21,13 +21,13 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
 from mixedsmooth._checks import as_matrix, as_vector, positive
-from mixedsmooth.derivations.henderson import _data
-from mixedsmooth.derivations.likelihood import (
-    _cholesky,
-    _least_squares,
-    _solve,
-    marginal_covariance,
+from mixedsmooth.derivations._shared import (
+    cholesky,
+    least_squares,
+    mixed_data,
+    solve_lower,
 )
+from mixedsmooth.derivations.likelihood import marginal_covariance
 from mixedsmooth.derivations.penalized_ls import (
     deviance,
     profiled_deviance,
@@ -189,14 +189,14 @@ def restricted_deviance_from_covariance(
     >>> round(restricted_deviance_from_covariance(2.0, [1, 3, 5], X, Z), 6)
     9.395724
     """
-    y, X, Z = _data(y, X, Z)
+    y, X, Z = mixed_data(y, X, Z)
     # V = L L',  y* = L^-1 y,  X* = L^-1 X
-    L = _cholesky(marginal_covariance(Z, Lambda, sigma=1.0), len(y))
-    y_star, X_star = _solve(L, y), _solve(L, X)
+    L = cholesky(marginal_covariance(Z, Lambda, sigma=1.0), len(y))
+    y_star, X_star = solve_lower(L, y), solve_lower(L, X)
     # X' V^-1 X = X*'X* = R'R
     R = np.linalg.qr(X_star, mode="r")
     # r' V^-1 r = ||y* - X* beta||^2
-    r_star = y_star - X_star @ _least_squares(X_star, y_star)
+    r_star = y_star - X_star @ least_squares(X_star, y_star)
     degrees = len(y) - X.shape[1]
     # log|V| + log|X' V^-1 X| + (n - p) (1 + log(2 pi r' V^-1 r / (n - p)))
     return float(
@@ -248,15 +248,15 @@ def restricted_deviance_of_contrasts(
     >>> print(round(of_contrasts + np.log(3), 6))  # X'X = 3
     9.395724
     """
-    y, X, Z = _data(y, X, Z)
+    y, X, Z = mixed_data(y, X, Z)
     # [Q_X  K] R = X:  the first p columns of Q span X, the others its complement
     Q, _ = scipy.linalg.qr(X)
     K = Q[:, X.shape[1] :]
     # K'y ~ N(0, sigma^2 K'VK),  K'VK = L L'
-    L = _cholesky(
+    L = cholesky(
         K.T @ marginal_covariance(Z, Lambda, sigma=1.0) @ K, K.shape[1]
     )
-    contrasts_star = _solve(L, K.T @ y)
+    contrasts_star = solve_lower(L, K.T @ y)
     degrees = K.shape[1]
     # log|K'VK| + (n - p) (1 + log(2 pi y'K (K'VK)^-1 K'y / (n - p)))
     return float(
@@ -465,7 +465,7 @@ def fit_profiled(
     >>> print(fit.theta.round(4), round(fit.sigma, 4), round(fit.criterion, 4))
     [0.9667 0.0152 0.2309] 25.5918 1743.6283
     """
-    y, X, Z = _data(y, X, Z)
+    y, X, Z = mixed_data(y, X, Z)
     if method not in ("ML", "REML"):
         raise ValueError(f'method must be "ML" or "REML", found {method!r}')
     if start is not None:
@@ -479,7 +479,7 @@ def fit_profiled(
         )
     # The criterion is the same for y - X beta_0, whatever beta_0 is; with that of ordinary least
     # squares, a large mean of y costs no digits.
-    beta_0 = _least_squares(X, y)
+    beta_0 = least_squares(X, y)
     residual = y - X @ beta_0
     if residual @ residual <= (len(y) * np.finfo(float).eps) ** 2 * (y @ y):
         raise ValueError(

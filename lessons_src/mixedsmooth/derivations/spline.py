@@ -22,13 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import minimize_scalar
 
 from mixedsmooth._checks import as_matrix, as_vector, full_rank, positive
+from mixedsmooth.derivations._shared import argmin, eigen, penalty_of
 
 FloatArray = NDArray[np.float64]
-
-ROUNDING = 1e-12  # eigenvalues of a penalty below this share of the largest are zeros
 
 
 def rk(x: ArrayLike, z: ArrayLike) -> FloatArray:
@@ -190,7 +188,7 @@ def symmetric_root(S: ArrayLike) -> FloatArray:
      [1. 2.]]
     """
     # S = U D U'
-    d, U = _eigen(S)
+    d, U = eigen(S)
     # B = U D^(1/2) U',  so that B'B = U D^(1/2) U'U D^(1/2) U' = U D U'
     return (U * np.sqrt(d)) @ U.T
 
@@ -227,7 +225,7 @@ def root_as_printed(S: ArrayLike) -> FloatArray:
     [[3. 0.]
      [0. 1.]]
     """
-    d, _ = _eigen(S)
+    d, _ = eigen(S)
     # as printed: U'U D^(1/2) = D^(1/2)
     return np.diag(np.sqrt(d))
 
@@ -319,7 +317,7 @@ def fit_penalized(
     y = as_vector("y", y)
     X = as_matrix("X", X, n=len(y))
     n, p = X.shape
-    S = _penalty_of(p, S)
+    S = penalty_of(p, S)
     lam = _not_negative("lam", lam)
     B = root(S)
     # [X; sqrt(lambda) B] = Q R
@@ -435,7 +433,7 @@ def choose_gcv(
             f"bounds must increase, found ({lower:g}, {upper:g}); give (smallest, largest) lambda"
         )
     # lambda = argmin GCV(lambda),  over log lambda
-    log_lam = _argmin(
+    log_lam = argmin(
         lambda log_lam: gcv(np.exp(log_lam), y, X, S),
         np.log(lower),
         np.log(upper),
@@ -514,51 +512,6 @@ def lambda_path(
         edf=np.array([fit.edf for fit in fits]),
         gcv=np.array([fit.gcv for fit in fits]),
     )
-
-
-def _argmin(f: Callable[[float], float], lower: float, upper: float) -> float:
-    """Best point of a grid in steps of one half or less, refined between its neighbors."""
-    grid = np.linspace(lower, upper, 1 + int(np.ceil(2 * (upper - lower))))
-    values = [f(point) for point in grid]
-    best = int(np.argmin(values))
-    around = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    refined = minimize_scalar(
-        f, bounds=around, method="bounded", options={"xatol": 1e-10}
-    )
-    return float(refined.x if refined.fun < values[best] else grid[best])
-
-
-def _eigen(
-    S: ArrayLike, rounding: float = ROUNDING
-) -> tuple[FloatArray, FloatArray]:
-    """Eigenvalues of a penalty in falling order, rounding errors set to zero, and eigenvectors."""
-    S = as_matrix("S", S)
-    if S.shape[0] != S.shape[1]:
-        raise ValueError(f"S must be square, found shape {S.shape}")
-    asymmetry = np.abs(S - S.T).max()
-    if asymmetry > ROUNDING * np.abs(S).max():
-        raise ValueError(
-            f"S must be symmetric, and S - S' has an entry of {asymmetry:.2g}; "
-            "the penalty beta' S beta is that of (S + S') / 2: use this"
-        )
-    d, U = np.linalg.eigh(S)
-    d, U = d[::-1], U[:, ::-1]
-    threshold = rounding * np.abs(d).max()
-    if d[-1] < -threshold:
-        raise ValueError(
-            f"S must be positive semidefinite, and has an eigenvalue of {d[-1]:.3g} beside a "
-            f"largest of {d[0]:.3g}: such a penalty would reward wiggliness"
-        )
-    return np.where(d > threshold, d, 0.0), U
-
-
-def _penalty_of(p: int, S: ArrayLike) -> FloatArray:
-    S = as_matrix("S", S)
-    if S.shape != (p, p):
-        raise ValueError(
-            f"S has shape {S.shape} and X has {p} columns; give one row and column for each"
-        )
-    return S
 
 
 def _determined(augmented: FloatArray, X: FloatArray, lam: float) -> None:

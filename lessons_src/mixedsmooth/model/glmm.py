@@ -44,6 +44,7 @@ PREDICTED_DECREASE = 1e-6  # of the deviance by one more step: what converged me
 DIFFERENCE = 1e-3  # of a parameter, in units of its standard error, for second derivatives
 PQL_ROUNDS = 200
 STILL = 1e-9  # change of eta in one round of PQL that ends it
+NOISE = 1e-4  # change of eta that ends it once it has stopped falling
 START_STEPS = (6, 2, 2)  # of reweighting in each round of the start
 NEWTON_STEPS = 4
 VAGUE = 10.0  # a standard error of a scaled coefficient above this may say that it is infinite
@@ -208,7 +209,7 @@ class _Optimum(NamedTuple):
 class _Search:
     """Minimizes the deviance over theta and beta, and counts the evaluations.
 
-    In the coordinates x the parameters are origin + to_parameters x, with a curvature of about 1.
+    In the coordinates x the parameters are origin + unit x, with a curvature of about 1.
     """
 
     def __init__(self, data: Response, nodes: int) -> None:
@@ -377,7 +378,7 @@ def _fit_pql(model: Model, family: Family, offset: FloatArray | None) -> General
     fixed = Linear(model.intercept, model.covariates)
     known = 0.0 if offset is None else offset
     eta = family.start(model.y)
-    theta, evaluations = None, 0
+    theta, evaluations, change = None, 0, np.inf
     for turn in range(1, PQL_ROUNDS + 1):
         moments = family.moments(model.y, eta)
         w = np.maximum(moments.weight, LEAST_WEIGHT)
@@ -395,11 +396,13 @@ def _fit_pql(model: Model, family: Family, offset: FloatArray | None) -> General
             _check_separation(model, family, standardize(model))
             raise ValueError(f"round {turn} of PQL: {error}") from None
         theta, evaluations = fit.theta, evaluations + fit.evaluations
-        change = np.abs(fit.fitted + known - eta).max()
+        last, change = change, float(np.abs(fit.fitted + known - eta).max())
         eta = fit.fitted + known
-        if change <= STILL * (1 + np.abs(eta).max()):
+        scale = 1 + np.abs(eta).max()
+        # each fit finds theta to some digits only, and below these nothing moves closer
+        still = change <= STILL * scale or (change <= NOISE * scale and change >= last / 2)
+        if still:
             break
-    still = change <= STILL * (1 + np.abs(eta).max())
     columns = standardize(model)
     if not still or np.any(fit.se * np.abs(1 / np.diag(columns.K)) > VAGUE):
         _check_separation(model, family, columns)

@@ -40,6 +40,7 @@ FloatArray = NDArray[np.float64]
 
 ROUNDS = 200  # of reweighting, before the search for the mode gives up
 RISE = 1e-16  # of g by one more step, below which u is the mode
+SHORTEST = 1e-12  # part of a step
 LEAST_WEIGHT = 1e-200  # so that (y - mu) / w and its product with w are finite
 
 
@@ -178,7 +179,8 @@ def find_mode(
     Raises
     ------
     NoModeError
-        If g is not finite at the start, or has no maximum within 200 steps.
+        If g is not finite at the start, or has no maximum within 200 steps; or a step, however
+        short, leads down, which is a matter of digits.
 
     References
     ----------
@@ -215,6 +217,8 @@ def find_mode(
             if reached >= g - 1e-14 * abs(g):
                 break
             length /= 2
+            if length < SHORTEST:
+                raise NoModeError
         u, eta, g = trial, trial_eta, reached
     raise NoModeError
 
