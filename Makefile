@@ -1,5 +1,5 @@
 # Two commands: `make book` builds the book, `make test` checks everything.
-# They need Python 3.11 or newer with venv, and make; the tests also need Chromium.
+# They need Python 3.11 or newer with venv, and make; the tests also need Chromium and npm.
 
 PYTHON ?= python3
 VENV := .venv
@@ -11,17 +11,21 @@ MATHJAX_VERSION := 3.2.2
 
 BUILD := book/_build
 HTML := $(BUILD)/html/index.html
+PYODIDE := .pyodide/pyodide-lock.json
+
+# LITE=local puts Pyodide, the Python of the browser, beside the pages; else it comes from its CDN.
+export LITE
 
 # One BLAS thread: the matrices of the chapters are small.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help book test lint serve bench lock mathjax clean
+.PHONY: help book exercises pyodide test lint serve bench lock mathjax codemirror clean
 .DELETE_ON_ERROR:
 
 help: ## say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
 # ---- set-up: the locked packages, then the library itself ----
 
@@ -37,8 +41,8 @@ $(READY): requirements.lock pyproject.toml
 
 # Jupyter Book knows the cells of a chapter, not the library and the data that they use: when these
 # change (or the page extensions, or the list of pages), what was built before is dropped.
-book: $(READY) ## execute every chapter and write the pages to book/_build/html
-	@inputs=$$(find lessons_src data bench/results.json book/_ext book/_toc.yml requirements.lock -type f ! -path '*/__pycache__/*' \
+book: $(READY) $(if $(filter local,$(LITE)),$(PYODIDE)) ## execute every chapter and write the pages to book/_build/html
+	@inputs=$$(find lessons_src data book/_ext book/_toc.yml requirements.lock -type f ! -path '*/__pycache__/*' \
 	    | LC_ALL=C sort | tr '\n' '\0' | xargs -0 sha256sum | sha256sum); \
 	if [ "$$inputs" != "$$(cat $(BUILD)/inputs.sha256 2>/dev/null)" ]; then \
 	    rm -rf $(BUILD); mkdir -p $(BUILD); echo "$$inputs" > $(BUILD)/inputs.sha256; \
@@ -47,6 +51,18 @@ book: $(READY) ## execute every chapter and write the pages to book/_build/html
 	@$(BIN)/jupyter-book build book -q -n -W --keep-going > $(BUILD)/build.log 2>&1 \
 	    || { cat $(BUILD)/build.log; rm -rf $(BUILD)/.doctrees; exit 1; }
 	@echo "The book is in $(HTML): open it in a browser, or run make serve."
+
+exercises: book ## write the notebooks: for students, with solutions, for nbgrader; and a zip of all
+	@echo "The notebooks are in $(BUILD)/html/exercises:"
+	@echo "  *.ipynb       for students"
+	@echo "  solutions/    the same with solutions"
+	@echo "  instructor/   an nbgrader course; see its README.md"
+	@echo "  shrinking-and-smoothing-exercises.zip: all of these, and the library"
+
+pyodide: $(PYODIDE) ## gather a Pyodide for make book LITE=local (needs npm)
+
+$(PYODIDE): book/_ext/lite/pyodide.py $(wildcard book/_ext/lite/pins/*) | $(READY)
+	@$(BIN)/python book/_ext/lite/pyodide.py
 
 serve: ## show the built book at a local address (PORT=8000)
 	@$(BIN)/python book/_ext/serve.py $(PORT)
@@ -58,7 +74,10 @@ lint: $(READY) ## check style and types
 	@$(BIN)/ruff format --quiet --check .
 	@$(BIN)/mypy
 
-test: lint book ## lint, build the book, run all tests (library, examples, pages in Chromium)
+# Without a local Pyodide the tests of what runs in the browser are skipped; in CI they fail.
+test: lint ## lint, build the book, run all tests (library, examples, pages in Chromium)
+	@lite=local; $(MAKE) --no-print-directory pyodide || lite=; \
+	    $(MAKE) --no-print-directory book LITE=$$lite
 	@$(BIN)/python -m pytest -q
 
 # ---- speed, beside other programs; they have an environment of their own ----
@@ -74,7 +93,7 @@ bench: .venv-bench/.ready ## measure the engine beside lme4, mixedlm and statsmo
 # ---- upkeep ----
 
 lock: $(READY) ## choose the versions in requirements.lock anew
-	$(UV) pip compile pyproject.toml --extra book --extra dev --extra pandas --extra formula --universal \
+	$(UV) pip compile pyproject.toml --extra book --extra lite --extra grading --extra dev --extra pandas --extra formula --universal \
 	    --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	    --no-emit-find-links --upgrade --quiet --output-file requirements.lock
 
@@ -84,6 +103,13 @@ mathjax: $(READY) ## renew the MathJax files in book/_static (needs npm)
 	    && tar -xzf "$$folder"/mathjax-*.tgz -C "$$folder" \
 	    && $(BIN)/python book/_ext/vendor_mathjax.py "$$folder/package"
 
+codemirror: $(READY) ## renew the editor of the live cells in book/_static (needs npm)
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT \
+	    && cp book/_ext/codemirror/* "$$folder" \
+	    && npm --prefix "$$folder" ci --silent --ignore-scripts \
+	    && npm --prefix "$$folder" run --silent build \
+	    && $(BIN)/python book/_ext/vendor_codemirror.py "$$folder"
+
 clean: ## remove what was built, and the environment
-	rm -rf $(BUILD) $(VENV) .venv-bench .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf $(BUILD) $(VENV) .venv-bench .pyodide .mypy_cache .pytest_cache .ruff_cache dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

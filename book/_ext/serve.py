@@ -12,6 +12,8 @@ HTML = Path(__file__).parents[1] / "_build" / "html"
 class BookHandler(SimpleHTTPRequestHandler):
     """Files of one folder under one address; for all other addresses, the book's 404 page."""
 
+    protocol_version = "HTTP/1.1"  # one connection for many files
+
     def __init__(self, *args: object, prefix: str, **options: object) -> None:
         self.prefix = prefix
         super().__init__(*args, **options)  # type: ignore[arg-type]
@@ -35,14 +37,24 @@ class BookHandler(SimpleHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(page)
 
+    def end_headers(self) -> None:
+        """Let browsers keep files, and ask each time whether they have changed."""
+        self.send_header("Cache-Control", "no-cache")
+        super().end_headers()
+
     def log_message(self, format: str, *args: object) -> None:
         """Keep quiet."""
 
 
-def book_server(html: Path = HTML, port: int = 0, prefix: str = "/") -> ThreadingHTTPServer:
+def book_server(
+    html: Path = HTML,
+    port: int = 0,
+    prefix: str = "/",
+    handler: type[BookHandler] = BookHandler,
+) -> ThreadingHTTPServer:
     """Make a server for a folder of pages; port 0 takes any free one."""
-    handler = partial(BookHandler, directory=str(html), prefix=prefix)
-    return ThreadingHTTPServer(("127.0.0.1", port), handler)
+    answer = partial(handler, directory=str(html), prefix=prefix)
+    return ThreadingHTTPServer(("127.0.0.1", port), answer)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def built_pages() -> list[str]:
     return sorted(
         page.relative_to(HTML).as_posix()
         for page in HTML.rglob("*.html")
-        if not page.relative_to(HTML).parts[0].startswith("_")
+        if not page.relative_to(HTML).parts[0].startswith(("_", "lite"))
     )
 
 
@@ -64,14 +64,19 @@ def book_url() -> Iterator[str]:
         thread.join()
 
 
+def chromium() -> str:
+    """Find Chromium."""
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if path is None:
+        pytest.fail("no Chromium: install it, or set CHROMIUM to its path", pytrace=False)
+    return path
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Start Chromium without a window."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if chromium is None:
-        pytest.fail("no Chromium: install it, or set CHROMIUM to its path", pytrace=False)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         yield browser
         browser.close()
 
