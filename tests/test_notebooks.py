@@ -158,6 +158,7 @@ def build(folder: Path, chapter: str = CHAPTER, url: str = "") -> Path:
             "html",
             confoverrides={
                 "extensions": ["myst_nb", "sphinx_exercise", "libcode", "notebooks"],
+                "source_suffix": {".md": "myst-nb"},  # the default would be an earlier book's
                 "html_theme": "basic",
                 "html_title": "Small Book",
                 "html_baseurl": url,
