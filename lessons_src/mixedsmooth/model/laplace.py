@@ -195,11 +195,8 @@ def find_mode(
     for _ in range(ROUNDS):
         # L L' step = Lambda'Z'(y - mu) - u, which is to say that u + step solves the weighted
         # penalized least-squares problem with the response z
-        residual = data.y - moments.mean
-        slope = [
-            level_sums(factor, residual) @ T_f - u_f
-            for factor, T_f, u_f in zip(data.factors, T, u, strict=True)
-        ]
+        pull = spherical_sums(data, T, data.y - moments.mean)
+        slope = [pull_f - u_f for pull_f, u_f in zip(pull, u, strict=True)]
         A = engine.cross_products(data.factors, none, None, moments.weight, reused=False)
         f = engine.factorize(A, T)
         step = engine.solve_spherical(A, f, slope)
@@ -249,25 +246,22 @@ def laplace(data: Response, mode: Mode) -> Value:
     implicit function, with one more solution for the movement of the mode.
     """
     T, u, A, f = mode.f.T, mode.u, mode.A, mode.f
-    assert isinstance(A, CrossProducts)  # the sparse engine has no row_variances
+    assert isinstance(A, CrossProducts)  # sparse has no row_variances
     residual = data.y - mode.moments.mean
-    # log|L|^2 depends on eta through the weights: d log|L|^2 / d eta_i = h_i dw_i / d eta_i
+    # log|L|^2 depends on eta through the weights:
+    # d log|L|^2 / d eta_i = h_i dw_i / d eta_i
     h = blocked.row_variances(A, f, data.factors)
     through_weights = h * mode.moments.slope
-    # and eta on theta and beta also through the mode:  L L' a = Lambda'Z' (h dw / d eta)
-    q = [
-        level_sums(factor, through_weights) @ T_f
-        for factor, T_f in zip(data.factors, T, strict=True)
-    ]
-    a = blocked.solve_spherical(A, f, q)
+    # and eta on theta and beta through the mode too:
+    # L L' a = Lambda'Z' (h dw / d eta)
+    a = blocked.solve_spherical(A, f, spherical_sums(data, T, through_weights))
     by_eta = -2 * residual + through_weights
     by_eta -= mode.moments.weight * data.random_part(times(a, T))
-    by_T = [
-        direct + level_sums(factor, by_eta).T @ u_f + level_sums(factor, residual).T @ a_f
-        for direct, factor, u_f, a_f in zip(
-            blocked.log_det_gradient(A, f), data.factors, u, a, strict=True
-        )
-    ]
+    by_T = []
+    direct = blocked.log_det_gradient(A, f)
+    for factor, slope, u_f, a_f in zip(data.factors, direct, u, a, strict=True):
+        slope = slope + level_sums(factor, by_eta).T @ u_f
+        by_T.append(slope + level_sums(factor, residual).T @ a_f)
     return Value(laplace_deviance(mode), by_T, data.X.T @ by_eta)
 
 
@@ -337,6 +331,11 @@ def quadrature(data: Response, mode: Mode, nodes: int) -> Value:
         + a * moved
     )
     return Value(deviance, [np.array([[by_theta.sum()]])], data.X.T @ by_eta)
+
+
+def spherical_sums(data: Response, T: Sequence[FloatArray], r: FloatArray) -> list[FloatArray]:
+    """Lambda'Z'r, term by term."""
+    return [level_sums(factor, r) @ T_f for factor, T_f in zip(data.factors, T, strict=True)]
 
 
 def times(u: Sequence[FloatArray], T: Sequence[FloatArray]) -> list[FloatArray]:
