@@ -22,6 +22,7 @@ from mixedsmooth.model import blocked, columns, laplace
 from mixedsmooth.model.blocked import Shape, pack, pack_slopes, unpack
 from mixedsmooth.model.families import Binomial, Family, Poisson
 from mixedsmooth.model.terms import Data, Term
+from tests.test_laplace import saturated
 
 FloatArray = NDArray[np.float64]
 MethodName = Literal["laplace", "pql", "agq"]
@@ -35,11 +36,6 @@ SUBJECT = EPIL.subject.astype(int)  # in the order of R's levels
 SLEEP = ms.load_sleepstudy()
 DESIGN = ms.linear(lbase=EPIL.lbase, trt=EPIL.trt)
 INTERCEPTS = ms.group(subject=SUBJECT)
-
-
-def saturated(y: NDArray[Any]) -> float:
-    """Return the log-likelihood of Poisson counts at mu = y."""
-    return float((scipy.special.xlogy(y, y) - y - scipy.special.gammaln(y + 1)).sum())
 
 
 # ---- lme4, MASS, gamm4 ----

@@ -53,7 +53,8 @@ def fits(epil: Counts) -> dict[int, PoissonFit]:
     }
 
 
-def saturated(y: FloatArray) -> float:
+def saturated(y: NDArray[Any]) -> float:
+    """Return the log-likelihood of Poisson counts at mu = y."""
     return float((xlogy(y, y) - y - gammaln(y + 1)).sum())
 
 

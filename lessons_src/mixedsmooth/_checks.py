@@ -199,6 +199,35 @@ def positive(name: str, value: float) -> float:
     return number
 
 
+def node_count(nodes: int) -> int:
+    """Return a number of quadrature nodes if it is one.
+
+    Parameters
+    ----------
+    nodes : int
+        The number to look at.
+
+    Returns
+    -------
+    int
+        The number.
+
+    Raises
+    ------
+    ValueError
+        If it is not a whole number from 1 to 100.
+
+    Examples
+    --------
+    >>> node_count(25)
+    25
+    """
+    found = as_vector("nodes", np.atleast_1d(nodes))
+    if len(found) != 1 or found[0] != int(found[0]) or not 1 <= found[0] <= 100:
+        raise ValueError(f"nodes must be a whole number from 1 to 100, found {nodes!r}")
+    return int(found[0])
+
+
 def full_rank(name: str, X: FloatArray, labels: Sequence[str] | None = None) -> None:
     """Raise unless the columns of `X` are linearly independent, and name those that are not.
 

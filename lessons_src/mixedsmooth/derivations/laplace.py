@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
 
-from mixedsmooth._checks import as_labels, as_vector
+from mixedsmooth._checks import as_labels, as_vector, node_count
 from mixedsmooth.derivations._shared import as_coefficients, count_data
 from mixedsmooth.derivations.likelihood import (
     grouping_columns,
@@ -262,7 +262,7 @@ def adaptive_gauss_hermite_deviance(
     9.4462 9.4571 9.4572
     """
     Z, _ = grouping_columns(as_labels("group", group, n=np.size(y)))
-    nodes = _node_count(nodes)
+    nodes = node_count(nodes)
     mode = penalized_mode(theta, beta, y, X, Z, offset)
     # integral f(x) exp(-x^2 / 2) dx = sum_k w_k f(x_k)
     x, w = hermegauss(nodes)
@@ -414,7 +414,7 @@ def fit_agq(
     [0.979] [0.675] True
     """
     Z, levels = grouping_columns(as_labels("group", group, n=np.size(y)))
-    nodes = _node_count(nodes)
+    nodes = node_count(nodes)
     y, X, Z, offset = count_data(y, X, Z, offset)
 
     def deviance(theta: FloatArray, beta: FloatArray) -> float:
@@ -504,12 +504,3 @@ def _derivatives(
     far = np.array([f(x + 2 * s) - f(x - 2 * s) for s in 0.2 * h])
     gradient = (8 * near - far) / (12 * 0.2 * scale)
     return gradient, H
-
-
-def _node_count(nodes: int) -> int:
-    (number,) = as_vector("nodes", np.atleast_1d(nodes))
-    if number != int(number) or not 1 <= number <= 100:
-        raise ValueError(
-            f"nodes must be a whole number from 1 to 100, found {nodes!r}"
-        )
-    return int(number)

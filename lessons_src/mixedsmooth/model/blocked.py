@@ -751,7 +751,7 @@ def solve(A: CrossProducts, f: Factorization) -> tuple[FloatArray, list[FloatArr
     m = len(f.L) - A.p - 1
     solution = _coefficients(f)
     beta = solution[m:]
-    u = _by_term(solution[:m], A)
+    u = by_term(solution[:m], A.factors[1:])
     b = [u_f @ T.T for u_f, T in zip(u, f.T[1:], strict=True)]
     # u_j = P_j' C_j (-b_t, -beta, 1)
     v = np.append(np.concatenate([-effects.ravel() for effects in b] + [-beta]), 1.0)
@@ -788,11 +788,13 @@ def solve_spherical(
         v = np.concatenate(
             [
                 (q_f - known_f @ T).ravel()
-                for q_f, known_f, T in zip(q[1:], _by_term(known, A), f.T[1:], strict=True)
+                for q_f, known_f, T in zip(
+                    q[1:], by_term(known, A.factors[1:]), f.T[1:], strict=True
+                )
             ]
         )
         m = len(v)
-        tail = _by_term(dpotrs(f.L[:m, :m], v, lower=1)[0], A)
+        tail = by_term(dpotrs(f.L[:m, :m], v, lower=1)[0], A.factors[1:])
         b = np.concatenate([(u_f @ T.T).ravel() for u_f, T in zip(tail, f.T[1:], strict=True)])
         Cb = np.stack([block @ b for block in A.head_sparse])
         u[0] -= np.einsum("baj,bj->ja", f.P, Cb)
@@ -870,9 +872,9 @@ def level_sums(factor: Factor, r: FloatArray) -> FloatArray:
     return np.stack(sums, axis=1)
 
 
-def _by_term(v: FloatArray, A: CrossProducts) -> list[FloatArray]:
-    """Divide a vector over the columns of Z in the tail into a matrix (m, k) for each term."""
-    sizes = [(levels, k) for levels, k, *_ in A.factors[1:]]
+def by_term(v: FloatArray, shapes: Sequence[Shape]) -> list[FloatArray]:
+    """Divide a vector over the columns of Z into a matrix (m, k) for each term."""
+    sizes = [(levels, k) for levels, k, *_ in shapes]
     parts = np.split(v, np.cumsum([levels * k for levels, k in sizes], dtype=np.intp))
     return [part.reshape(size) for part, size in zip(parts, sizes, strict=False)]
 

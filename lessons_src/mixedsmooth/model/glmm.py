@@ -12,7 +12,7 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import linprog, minimize
 
-from mixedsmooth._checks import as_vector, for_each_row
+from mixedsmooth._checks import as_vector, for_each_row, node_count
 from mixedsmooth.model import sparse
 from mixedsmooth.model.blocked import Factor, Shape, pack, pack_slopes, unpack
 from mixedsmooth.model.columns import Columns, engine_for, model_of, standardize
@@ -162,7 +162,8 @@ def fit_model(
     columns = standardize(model)
     X, factors, K, B = columns
     if method == "agq":
-        nodes = _checked_nodes(nodes, factors)
+        nodes = node_count(nodes)
+        _check_scalar(factors)
     data = Response(model.y, family, 0.0 if offset is None else offset, X, factors)
     search = _Search(data, nodes if method == "agq" else 1)
     optimum = search.run()
@@ -307,12 +308,12 @@ class _Search:
             root = unit[k:]
             covariance = 2 * root @ scipy.linalg.cho_solve(factor, root.T)
         theta, beta = np.split(parameters + unit @ x, [k])
-        deviance = self._deviance(theta, beta)
+        mode = self._mode(theta, beta)
         return _Optimum(
-            mode=self._mode(theta, beta),
+            mode=mode,
             beta=beta,
             covariance=covariance,
-            deviance=deviance,
+            deviance=self._deviance_of(mode),
             converged=decrease <= PREDICTED_DECREASE,
             reason=reason,
         )
@@ -337,7 +338,9 @@ class _Search:
         return value.deviance, unit.T @ slope
 
     def _deviance(self, theta: FloatArray, beta: FloatArray) -> float:
-        mode = self._mode(theta, beta)
+        return self._deviance_of(self._mode(theta, beta))
+
+    def _deviance_of(self, mode: Mode) -> float:
         return laplace_deviance(mode) if self.nodes == 1 else self._quadrature(mode).deviance
 
     def _quadrature(self, mode: Mode) -> Value:
@@ -357,17 +360,14 @@ class _Search:
         raise ValueError(OUT_OF_RANGE)
 
 
-def _checked_nodes(nodes: int, factors: list[Factor]) -> int:
-    (number,) = as_vector("nodes", [nodes])
-    if number != int(number) or not 1 <= number <= 100:
-        raise ValueError(f"nodes must be a whole number from 1 to 100, found {nodes!r}")
+def _check_scalar(factors: list[Factor]) -> None:
+    """Raise unless there is one effect in each group, and no other."""
     if len(factors) != 1 or len(factors[0].effects) != 1:
         effects = " + ".join(str(len(factor.effects)) for factor in factors)
         raise ValueError(
             f'method "agq" takes one grouping factor with one effect a level, found {len(factors)} '
             f'term(s) with {effects} effects; use "laplace"'
         )
-    return int(number)
 
 
 # ---- penalized quasi-likelihood ----
@@ -377,6 +377,7 @@ def _fit_pql(model: Model, family: Family, offset: FloatArray | None) -> General
     """Fit weighted linear mixed models to the working response until eta stands still."""
     fixed = Linear(model.intercept, model.covariates)
     known = 0.0 if offset is None else offset
+    columns = standardize(model)
     eta = family.start(model.y)
     theta, evaluations, change = None, 0, np.inf
     for turn in range(1, PQL_ROUNDS + 1):
@@ -393,7 +394,7 @@ def _fit_pql(model: Model, family: Family, offset: FloatArray | None) -> General
                 start=theta,
             )
         except ValueError as error:
-            _check_separation(model, family, standardize(model))
+            _check_separation(model, family, columns)
             raise ValueError(f"round {turn} of PQL: {error}") from None
         theta, evaluations = fit.theta, evaluations + fit.evaluations
         last, change = change, float(np.abs(fit.fitted + known - eta).max())
@@ -403,7 +404,6 @@ def _fit_pql(model: Model, family: Family, offset: FloatArray | None) -> General
         still = change <= STILL * scale or (change <= NOISE * scale and change >= last / 2)
         if still:
             break
-    columns = standardize(model)
     if not still or np.any(fit.se * np.abs(1 / np.diag(columns.K)) > VAGUE):
         _check_separation(model, family, columns)
     inner = {field.name: getattr(fit, field.name) for field in fields(fit)}

@@ -16,7 +16,15 @@ import scipy.sparse
 from numpy.typing import NDArray
 from scipy.sparse.linalg import SuperLU, splu
 
-from mixedsmooth.model.blocked import Factor, Factorized, Products, Shape, deviance, indicators
+from mixedsmooth.model.blocked import (
+    Factor,
+    Factorized,
+    Products,
+    Shape,
+    by_term,
+    deviance,
+    indicators,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -169,17 +177,14 @@ def solve(A: SparseCrossProducts, f: SparseFactorization) -> tuple[FloatArray, l
     """Return beta and the spherical effects u of each term."""
     beta = scipy.linalg.solve_triangular(f.L_X(A.p), f.L[-1, :-1], lower=True, trans=1)
     u = f.inner.solve(f.border[:, -1] - f.border[:, :-1] @ beta)
-    parts = np.split(u, np.cumsum([levels * k for levels, k, *_ in A.factors])[:-1])
-    return beta, [part.reshape(-1, k) for part, (_, k, *_) in zip(parts, A.factors, strict=True)]
+    return beta, by_term(u, A.factors)
 
 
 def solve_spherical(
     A: SparseCrossProducts, f: SparseFactorization, q: Sequence[FloatArray]
 ) -> list[FloatArray]:
     """Solve (Lambda'Z'WZ Lambda + I) u = q."""
-    u = f.inner.solve(np.concatenate([part.ravel() for part in q]))
-    parts = np.split(u, np.cumsum([part.size for part in q])[:-1])
-    return [part.reshape(rows.shape) for part, rows in zip(parts, q, strict=True)]
+    return by_term(f.inner.solve(np.concatenate([part.ravel() for part in q])), A.factors)
 
 
 def degrees_of_freedom(
@@ -198,11 +203,7 @@ def degrees_of_freedom(
             f.L_X(A.p), f.inner.solve(f.border[:, :-1]).T, lower=True
         )
         diagonal += np.sum(half**2, axis=0)
-    parts = np.split(diagonal, np.cumsum([levels * k for levels, k, *_ in A.factors])[:-1])
-    return [
-        levels - part.reshape(levels, k).sum(axis=0)
-        for part, (levels, k, *_) in zip(parts, A.factors, strict=True)
-    ]
+    return [len(part) - part.sum(axis=0) for part in by_term(diagonal, A.factors)]
 
 
 def conditional_covariances(A: SparseCrossProducts, f: SparseFactorization) -> list[FloatArray]:
