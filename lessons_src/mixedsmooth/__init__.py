@@ -29,9 +29,8 @@ from mixedsmooth.datasets import (
     load_sleepstudy,
     load_volvo,
 )
-from mixedsmooth.model.fit import Fit, RandomEffects
+from mixedsmooth.model.fit import Fit, GeneralizedFit, RandomEffects
 from mixedsmooth.model.formula import lmm_formula
-from mixedsmooth.model.generalized import GeneralizedFit
 from mixedsmooth.model.glmm import glmm
 from mixedsmooth.model.lmm import lmm
 from mixedsmooth.model.terms import group, linear, smooth

@@ -1,52 +1,50 @@
-"""Spline bases and their penalties: from a covariate to columns of a mixed model (chapter 10).
+"""Spline bases and their penalties (chapter 10).
 
 A smooth function is f(x) = B(x) beta with the penalty beta' S beta. Every basis here is a function
 of the covariate that returns a `Basis`: its knots, its columns B(x) for any x, and a root E of its
-penalty, S = E'E. What follows is the same for all of them:
-
-    B, E -> sum-to-zero constraint -> scale of the penalty -> fixed and random columns
+penalty, S = E'E. `mixedsmooth.model.smooths` makes fixed and random columns of it, in one way for
+all of them.
 
 The root has one row for each direction that is penalized. So the number of random columns is known
 before any arithmetic, and the small eigenvalues of S, the squared singular values of E, are exact
 to more digits than S itself would give.
 """
 
-import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import BSpline
+from scipy.interpolate import BSpline, CubicSpline
 
-from mixedsmooth._checks import as_vector
+from mixedsmooth._checks import as_vector, whole
+from mixedsmooth._linalg import cholesky, solve_lower
+from mixedsmooth.kernels import rk as kernel
+from mixedsmooth.kernels import unit_interval
 
 FloatArray = NDArray[np.float64]
-Scaling = Literal["norm", "mean"]
 
 SHRINK = 0.1  # cs: each direction without penalty gets this part of the next smallest eigenvalue
 DEGREE = 3  # ps: cubic B-splines
 MARGIN = 0.001  # ps: what is added to the range of x at either end, as a part of it
-TIE = 1e-6  # an entry below this part of the largest is too small to decide a sign
 
 
 @dataclass(frozen=True, eq=False)
 class Basis:
-    """A spline basis of one covariate, with its penalty.
+    """A spline basis with its penalty.
 
     Attributes
     ----------
     kind : str
         Name in `BASES`.
-    name : str
-        What the user knows the covariate as, for messages.
+    names : tuple of str
+        What the user knows the covariates as.
     knots : ndarray
         Knots, increasing, in the units of x.
-    domain : tuple of float
-        Smallest and largest x that `columns` accepts.
+    domain : tuple of tuple of float
+        Smallest and largest value of each covariate that `columns` accepts.
     root : ndarray, shape (m, k)
         E, a root of the penalty: S = E'E.
     evaluate : callable
@@ -54,24 +52,24 @@ class Basis:
     """
 
     kind: str
-    name: str
+    names: tuple[str, ...]
     knots: FloatArray
-    domain: tuple[float, float]
+    domain: tuple[tuple[float, float], ...]
     root: FloatArray
-    evaluate: Callable[[FloatArray], FloatArray]
+    evaluate: Callable[..., FloatArray]
 
     @property
     def S(self) -> FloatArray:  # noqa: N802
         """Penalty, not scaled: shape (k, k)."""
         return self.root.T @ self.root
 
-    def columns(self, x: ArrayLike) -> FloatArray:
+    def columns(self, *x: ArrayLike) -> FloatArray:
         """Return B(x).
 
         Parameters
         ----------
-        x : array_like, shape (n,)
-            Values of the covariate, old or new.
+        *x : array_like, each of shape (n,)
+            Values of the covariates, old or new.
 
         Returns
         -------
@@ -82,17 +80,22 @@ class Basis:
         ------
         ValueError
             If a value is not finite, or outside the domain.
+
+        Examples
+        --------
+        >>> cr([0, 1, 2, 3, 4], k=3).columns([2])
+        array([[0., 1., 0.]])
         """
-        x = as_vector(self.name, x)
-        low, high = self.domain
-        outside = (x < low) | (x > high)
-        if outside.any():
-            raise ValueError(
-                f"{self.name} has {outside.sum()} value(s) outside the range from {low:.8g} to "
-                f"{high:.8g} of its basis {self.kind!r}, such as {x[outside][0]:.8g}; stay inside, "
-                'or use the basis "cr", which goes on as a straight line'
-            )
-        return self.evaluate(x)
+        values = [as_vector(name, v) for name, v in zip(self.names, x, strict=True)]
+        for name, v, (low, high) in zip(self.names, values, self.domain, strict=True):
+            outside = (v < low) | (v > high)
+            if outside.any():
+                raise ValueError(
+                    f"{name} has {outside.sum()} value(s) outside the range from {low:.8g} to "
+                    f"{high:.8g} of its basis {self.kind!r}, such as {v[outside][0]:.8g}; stay "
+                    'inside, or use the basis "cr", which goes on as a straight line'
+                )
+        return self.evaluate(*values)
 
 
 # ---- cubic splines, written in their values at the knots ----
@@ -138,17 +141,25 @@ def cr(x: ArrayLike, k: int = 10, *, name: str = "x") -> Basis:
      [ 0.40625  0.6875  -0.09375]
      [ 0.125   -0.75     1.625  ]]
     """
-    knots = _quantiles(_distinct(name, x, "cr", k, least=3), k)
+    knots = np.quantile(_distinct(name, x, "cr", k, least=3), np.linspace(0, 1, k))
+    # column j: the natural cubic spline that is 1 at knot j and 0 at the others  (eq-10-cubic)
+    spline = CubicSpline(knots, np.eye(k), bc_type="natural")
+    # its second derivatives delta at the inner knots:  B delta = D beta  (eq-10-kinks)
     h = np.diff(knots)
-    # the second derivatives delta at the inner knots:  B delta = D beta,
-    #   B_jj = (h_j + h_j+1) / 3,  B_j,j+1 = h_j+1 / 6,
-    #   D_jj = 1 / h_j,  D_j,j+1 = -1 / h_j - 1 / h_j+1,  D_j,j+2 = 1 / h_j+1
     B = np.diag((h[:-1] + h[1:]) / 3) + np.diag(h[1:-1] / 6, 1) + np.diag(h[1:-1] / 6, -1)
     D = np.diff(np.diff(np.eye(k), axis=0) / h[:, None], axis=0)
-    E, inner = _root_and_second_derivatives(B, D)
-    F = np.vstack([np.zeros(k), inner, np.zeros(k)])
-    evaluate = partial(_natural, knots=knots, F=F)
-    return Basis("cr", name, knots, (-np.inf, np.inf), E, evaluate)
+    # S = D' B^-1 D = E'E  (eq-10-penalty),  with B = L L' and E = L^-1 D
+    E = solve_lower(cholesky(B), D)
+    return Basis("cr", (name,), knots, ((-np.inf, np.inf),), E, partial(_natural, spline=spline))
+
+
+def _natural(x: FloatArray, spline: CubicSpline) -> FloatArray:
+    """Columns of a natural spline, which goes on as a straight line beyond its ends."""
+    inside = np.clip(x, spline.x[0], spline.x[-1])
+    columns: FloatArray = spline(inside)
+    beyond = np.flatnonzero(x != inside)
+    columns[beyond] += (x - inside)[beyond, None] * spline(inside[beyond], 1)
+    return columns
 
 
 def cs(x: ArrayLike, k: int = 10, *, name: str = "x") -> Basis:
@@ -199,7 +210,7 @@ def cs(x: ArrayLike, k: int = 10, *, name: str = "x") -> Basis:
     # S + 0.1 s line line' + 0.01 s other other', where s is the smallest positive eigenvalue of S
     root_of_s = scipy.linalg.svdvals(plain.root)[-1]
     E = np.vstack([plain.root, np.sqrt(SHRINK) * root_of_s * line, SHRINK * root_of_s * other])
-    return Basis("cs", name, plain.knots, plain.domain, E, plain.evaluate)
+    return replace(plain, kind="cs", root=E)
 
 
 def cc(x: ArrayLike, k: int = 10, *, name: str = "x") -> Basis:
@@ -241,65 +252,19 @@ def cc(x: ArrayLike, k: int = 10, *, name: str = "x") -> Basis:
      [0. 1. 0. 0.]
      [0. 1. 0. 0.]]
     """
-    knots = _quantiles(_distinct(name, x, "cc", k, least=4), k)
+    knots = np.quantile(_distinct(name, x, "cc", k, least=4), np.linspace(0, 1, k))
+    # column j: the periodic cubic spline that is 1 at knot j and 0 at the others
+    around = np.append(np.arange(k - 1), 0)
+    spline = CubicSpline(knots, np.eye(k - 1)[around], bc_type="periodic")
+    # as for cr, with the neighbors of the last knot but one around the circle
     h = np.diff(knots)
-    # as for cr, with the neighbours of the last knot but one around the circle
-    following = np.roll(np.eye(k - 1), 1, axis=1)  # row j picks knot j + 1
+    h_before, following = np.roll(h, 1), np.roll(np.eye(k - 1), 1, axis=1)
     previous = following.T
-    h_before = np.roll(h, 1)
     B = np.diag((h_before + h) / 3) + h[:, None] / 6 * following + h_before[:, None] / 6 * previous
     slope_after = (following - np.eye(k - 1)) / h[:, None]
     D = slope_after - previous @ slope_after
-    E, F = _root_and_second_derivatives(B, D)
-    around = np.append(np.arange(k - 1), 0)
-    evaluate = partial(_cyclic, knots=knots, values=np.eye(k - 1)[around], F=F[around])
-    return Basis("cc", name, knots, (-np.inf, np.inf), E, evaluate)
-
-
-def _root_and_second_derivatives(B: FloatArray, D: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """E and F: S = D' B^-1 D = E'E, and F = B^-1 D takes values to second derivatives."""
-    L = scipy.linalg.cholesky(B, lower=True)
-    # B = L L',  E = L^-1 D,  F = L^-T E
-    E: FloatArray = scipy.linalg.solve_triangular(L, D, lower=True)
-    F: FloatArray = scipy.linalg.solve_triangular(L, E, lower=True, trans="T")
-    return E, F
-
-
-def _piecewise_cubic(
-    x: FloatArray, knots: FloatArray, values: FloatArray, F: FloatArray
-) -> FloatArray:
-    """Columns between the knots, from what makes values and second derivatives at the knots."""
-    j = np.clip(np.searchsorted(knots, x, side="right") - 1, 0, len(knots) - 2)
-    h = np.diff(knots)[j, None]
-    left, right = x[:, None] - knots[j, None], knots[j + 1, None] - x[:, None]
-    # f(x) = (right beta_j + left beta_j+1) / h
-    #        + (right^3 / h - h right) / 6 delta_j + (left^3 / h - h left) / 6 delta_j+1
-    return (
-        right / h * values[j]
-        + left / h * values[j + 1]
-        + (right**3 / h - h * right) / 6 * F[j]
-        + (left**3 / h - h * left) / 6 * F[j + 1]
-    )
-
-
-def _natural(x: FloatArray, knots: FloatArray, F: FloatArray) -> FloatArray:
-    values = np.eye(len(knots))
-    h = np.diff(knots)
-    inside = np.clip(x, knots[0], knots[-1])
-    # f'(first knot) = (beta_2 - beta_1) / h - h delta_2 / 6, and likewise at the last knot
-    first_slope = (values[1] - values[0]) / h[0] - h[0] / 6 * F[1]
-    last_slope = (values[-1] - values[-2]) / h[-1] + h[-1] / 6 * F[-2]
-    below, above = np.minimum(x - inside, 0), np.maximum(x - inside, 0)
-    return (
-        _piecewise_cubic(inside, knots, values, F)
-        + np.outer(below, first_slope)
-        + np.outer(above, last_slope)
-    )
-
-
-def _cyclic(x: FloatArray, knots: FloatArray, values: FloatArray, F: FloatArray) -> FloatArray:
-    around = knots[0] + np.mod(x - knots[0], knots[-1] - knots[0])
-    return _piecewise_cubic(around, knots, values, F)
+    E = solve_lower(cholesky(B), D)
+    return Basis("cc", (name,), knots, ((-np.inf, np.inf),), E, spline)
 
 
 # ---- other bases ----
@@ -347,7 +312,7 @@ def ps(x: ArrayLike, k: int = 10, *, name: str = "x") -> Basis:
     # S = D'D, where D takes second differences of the coefficients
     D = np.diff(np.eye(k), n=2, axis=0)
     domain = (float(knots[DEGREE]), float(knots[-DEGREE - 1]))
-    return Basis("ps", name, knots, domain, D, partial(_b_splines, knots=knots))
+    return Basis("ps", (name,), knots, (domain,), D, partial(_b_splines, knots=knots))
 
 
 def _b_splines(x: FloatArray, knots: FloatArray) -> FloatArray:
@@ -411,219 +376,25 @@ def rk(
         t = as_vector("knots", knots)
         if (np.diff(t) <= 0).any() or t[0] <= 0 or t[-1] >= 1:
             raise ValueError(f"knots must be increasing numbers between 0 and 1, found {t}")
-        distinct = _distinct(name, x, "rk", len(t) + 2, least=3)
         low, high = 0.0, 1.0
-        if distinct[0] < low or distinct[-1] > high:
-            raise ValueError(
-                f"{name} must lie in [0, 1] where knots are given, found values from "
-                f"{distinct[0]:.8g} to {distinct[-1]:.8g}; scale it, or give k and no knots"
-            )
+        unit_interval(name, _distinct(name, x, "rk", len(t) + 2, least=3))
     # beta' S beta = delta' R delta, delta the coefficients of the kernel;  R = L L',  E = [0 L']
-    try:
-        L = scipy.linalg.cholesky(_kernel(t[:, None], t), lower=True)
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            "knots are so close that the penalty of basis 'rk' is singular to working precision; "
-            "use fewer of them"
-        ) from None
+    L = cholesky(
+        kernel(t, t),
+        "knots are so close that the penalty of basis 'rk' is singular to working precision; use "
+        "fewer of them",
+    )
     E = np.column_stack([np.zeros((len(t), 2)), L.T])
     evaluate = partial(_kernel_columns, t_knots=t, low=low, high=high)
-    return Basis("rk", name, low + (high - low) * t, (low, high), E, evaluate)
-
-
-def _kernel(t: FloatArray, z: FloatArray) -> FloatArray:
-    """R(t, z) = k2(t) k2(z) - k4(|t - z|), with the Bernoulli polynomials k2 and k4 on [0, 1]."""
-    a, b, c = (t - 0.5) ** 2, (z - 0.5) ** 2, (np.abs(t - z) - 0.5) ** 2
-    return (a - 1 / 12) * (b - 1 / 12) / 4 - (c**2 - c / 2 + 7 / 240) / 24
+    return Basis("rk", (name,), low + (high - low) * t, ((low, high),), E, evaluate)
 
 
 def _kernel_columns(x: FloatArray, t_knots: FloatArray, low: float, high: float) -> FloatArray:
     t = (x - low) / (high - low)
-    return np.column_stack([np.ones_like(t), t, _kernel(t[:, None], t_knots)])
+    return np.column_stack([np.ones_like(t), t, kernel(t, t_knots)])
 
 
 BASES: dict[str, Callable[..., Basis]] = {"cr": cr, "cs": cs, "cc": cc, "ps": ps, "rk": rk}
-
-
-# ---- from a basis to the columns of a mixed model ----
-
-
-@dataclass(frozen=True, eq=False)
-class Smooth:
-    """A smooth as fixed and random columns: f(x) = fixed(x) beta + random(x) b, b ~ N(0, tau^2 I).
-
-    Over the data it was made from the smooth sums to zero. A penalty lambda b'b on the random part
-    is lambda times the scaled penalty of the basis; lambda = sigma^2 / tau^2.
-
-    Attributes
-    ----------
-    basis : Basis
-        Its basis.
-    constraint : ndarray, shape (k, k - 1)
-        Z_c, orthonormal: coefficients Z_c gamma give a smooth that sums to zero over the data.
-    scale : float
-        What the penalty of the basis was divided by; mgcv's ``S.scale``.
-    to_fixed : ndarray, shape (k, m)
-        Takes beta to coefficients of the basis: to_fixed beta + to_random b.
-    to_random : ndarray, shape (k, r)
-        Takes b to coefficients of the basis.
-    """
-
-    basis: Basis
-    constraint: FloatArray
-    scale: float
-    to_fixed: FloatArray
-    to_random: FloatArray
-
-    @property
-    def null_names(self) -> tuple[str, ...]:
-        """Names of the fixed columns: a straight line, or none."""
-        return ("linear",)[: self.to_fixed.shape[1]]
-
-    def fixed(self, x: ArrayLike) -> FloatArray:
-        """Return the columns without penalty at any x.
-
-        Parameters
-        ----------
-        x : array_like, shape (n,)
-            Values of the covariate.
-
-        Returns
-        -------
-        ndarray, shape (n, m)
-            One straight line, increasing (cr, ps, rk), or none (cs, cc).
-
-        Raises
-        ------
-        ValueError
-            If a value is not finite, or outside the domain of the basis.
-        """
-        return self.basis.columns(x) @ self.to_fixed
-
-    def random(self, x: ArrayLike) -> FloatArray:
-        """Return the columns with penalty at any x.
-
-        Parameters
-        ----------
-        x : array_like, shape (n,)
-            Values of the covariate.
-
-        Returns
-        -------
-        ndarray, shape (n, r)
-            Columns of Z, the most heavily penalized function first.
-
-        Raises
-        ------
-        ValueError
-            If a value is not finite, or outside the domain of the basis.
-        """
-        return self.basis.columns(x) @ self.to_random
-
-
-def construct(
-    x: ArrayLike, basis: str = "cs", k: int = 10, *, scaling: Scaling = "norm", name: str = "x"
-) -> Smooth:
-    """Make a smooth of a covariate, with a basis of the given name.
-
-    Parameters
-    ----------
-    x : array_like, shape (n,)
-        Covariate.
-    basis : {"cr", "cs", "cc", "ps", "rk"}
-        Name in `BASES`.
-    k : int
-        Size of the basis.
-    scaling : {"norm", "mean"}
-        Unit of the penalty; see `split`.
-    name : str
-        What messages call the covariate.
-
-    Returns
-    -------
-    Smooth
-        Fixed and random columns for any x.
-
-    Raises
-    ------
-    ValueError
-        If `basis` or `scaling` is unknown, k is too small, or x is not finite, constant, or has
-        fewer than k distinct values.
-
-    Examples
-    --------
-    >>> import mixedsmooth as ms
-    >>> smooth = construct(ms.load_sleepstudy().days, "cr", k=10)
-    >>> smooth.fixed([0, 9]).shape, smooth.random([0, 9]).shape
-    ((2, 1), (2, 8))
-    """
-    if basis not in BASES:
-        raise ValueError(f"basis must be one of {', '.join(BASES)}, found {basis!r}")
-    return split(BASES[basis](x, k, name=name), x, scaling=scaling)
-
-
-def split(basis: Basis, x: ArrayLike, *, scaling: Scaling = "norm") -> Smooth:
-    """Constrain a basis to sum to zero over x, and split it into fixed and random columns.
-
-    Parameters
-    ----------
-    basis : Basis
-        The basis.
-    x : array_like, shape (n,)
-        The data: B(x) has column sums that the constraint is made from, and a size that the
-        penalty is scaled to.
-    scaling : {"norm", "mean"}
-        Size of the penalty: S is divided by ``||S||_1 / ||B||_inf^2`` ("norm", as in mgcv now), or
-        by mean abs(S) / mean abs(B'B) ("mean", as in its older versions). It sets the unit of
-        tau^2 and of lambda, and changes no fit whose tau^2 is estimated.
-
-    Returns
-    -------
-    Smooth
-        Fixed and random columns for any x.
-
-    Raises
-    ------
-    ValueError
-        If x is outside the domain of the basis, `scaling` is unknown, or eigenvalues of the
-        penalty are further apart than the digits of a double.
-
-    References
-    ----------
-    Wood (2017), sections 5.4.1 and 5.8; mgcv 1.8-41, ``smoothCon`` and ``smooth2random``.
-
-    Examples
-    --------
-    >>> smooth = split(cr([0, 1, 2, 2], k=3), [0, 1, 2, 2])
-    >>> print(abs(smooth.random([0, 1, 2, 2]).sum(axis=0).round(12)))
-    [0.]
-    """
-    B = basis.columns(x)
-    scale = _scale(B, basis.S, scaling)
-    # 1'B beta = 0 where beta = Z_c gamma:  B'1 = Q R,  Z_c = Q without its first column
-    Q = scipy.linalg.qr(B.sum(axis=0)[:, None])[0]
-    constraint: FloatArray = Q[:, 1:]
-    # E Z_c / sqrt(scale) = U diag(d) V',  so  Z_c' S Z_c / scale = V diag(d^2) V'
-    _, d, Vt = scipy.linalg.svd(basis.root @ constraint / np.sqrt(scale))
-    if d[-1] <= d[0] * max(basis.root.shape) * np.finfo(float).eps:
-        raise ValueError(
-            f"{basis.name} has values so unevenly spaced that the penalty of its basis "
-            f"{basis.kind!r} is singular to working precision; use a smaller k, or transform it"
-        )
-    W = constraint @ Vt.T
-    # the sign of an eigenvector is free: its last entry that is not about zero is positive
-    W = W * np.array([np.sign(w[np.abs(w) > TIE * np.abs(w).max()][-1]) for w in W.T])
-    # gamma = V_r diag(1/d) b + V_0 beta,  penalty b'b
-    r = len(d)
-    return Smooth(basis, constraint, scale, to_fixed=W[:, r:], to_random=W[:, :r] / d)
-
-
-def _scale(B: FloatArray, S: FloatArray, scaling: Scaling) -> float:
-    if scaling == "norm":
-        return float(np.linalg.norm(S, 1) / np.linalg.norm(B, np.inf) ** 2)
-    if scaling == "mean":
-        return float(np.abs(S).mean() / np.abs(B.T @ B).mean())
-    raise ValueError(f'scaling must be "norm" or "mean", found {scaling!r}')
 
 
 # ---- checks ----
@@ -631,11 +402,7 @@ def _scale(B: FloatArray, S: FloatArray, scaling: Scaling) -> float:
 
 def _distinct(name: str, x: ArrayLike, kind: str, k: int, *, least: int) -> FloatArray:
     """Distinct values of x, sorted; at least k of them, and k at least `least`."""
-    try:
-        operator.index(k)
-    except TypeError:
-        raise ValueError(f"k must be a whole number, found {k!r}") from None
-    if k < least:
+    if whole("k", k, least=0) < least:
         raise ValueError(f"k must be at least {least} for basis {kind!r}, found {k}")
     distinct: FloatArray = np.unique(as_vector(name, x))
     if len(distinct) == 1:
@@ -646,9 +413,3 @@ def _distinct(name: str, x: ArrayLike, kind: str, k: int, *, least: int) -> Floa
             "needs; use a smaller k"
         )
     return distinct
-
-
-def _quantiles(distinct: FloatArray, k: int) -> FloatArray:
-    """Place k knots evenly by rank, the first and the last at the ends."""
-    knots: FloatArray = np.quantile(distinct, np.linspace(0, 1, k))
-    return knots

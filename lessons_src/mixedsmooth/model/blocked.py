@@ -1,81 +1,38 @@
-"""The profiled deviance and its gradient, by a blocked Cholesky factorization (chapter 7).
-
-The model is y = X beta + Z Lambda u + e with u ~ N(0, sigma^2 I), e ~ N(0, sigma^2 W^-1). All that
-the data contribute is the matrix of cross-products A = [Z X y]' W [Z X y], formed once. Lambda is
-block diagonal: I kron T_f for the grouping factor f, with T_f lower triangular and its entries in
-theta. The profiled deviance is
-
-    d(theta) = log|Lambda' Z'WZ Lambda + I| + N (1 + log(2 pi r^2 / N)) - sum log w
-
-with r^2 the minimum of the penalized least-squares criterion and N = n; where sigma is known, with
-N log(2 pi sigma^2) + r^2 / sigma^2 in the middle. For REML N = n - p, and
-log|L_X|^2 is added, where L_X L_X' = sigma^2 X'V^-1 X. All of it stands on the diagonal of the
-Cholesky factor of the cross-products, in which y is the last column.
+"""The blocked engine: a Cholesky factorization by head and tail, with its gradient (chapter 7).
 
 The columns of Z come in two parts. The *head* is the largest grouping factor: its block of A is
 block diagonal, one k x k block for each level, so it is eliminated level by level. What remains,
 A~ = A_tt - A_th M A_ht, is the same problem for the *tail*: all other columns of Z, then X, then y.
+The square of the last pivot is r^2, the minimum of the penalized least-squares criterion.
 
 Arrays over the levels of the head have the level as their last axis, so that a loop over the k
 effects of a level runs over long vectors.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import ClassVar, TypeVar
 
 import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.intp]
+from mixedsmooth.model import engine
+from mixedsmooth.model.engine import Factor, Shape, by_term, indicators
 
-# Most numbers that a map of pairs may store before blocks are used instead.
-DENSE_PAIRS = 4_000_000
-SPARSE_PAIRS = 100_000_000
+FloatArray = NDArray[np.float64]
+Rows = tuple[scipy.sparse.csr_array, ...]
+Item = TypeVar("Item")
+
+SMALL = 40_000  # numbers in blocks that are kept dense where they are used once or twice
+QUICK = 400_000  # multiplications that are quick enough for dense blocks in any case
+PAIRS = 100_000_000  # products of pairs that may be stored
 ENTRIES = 4_000_000  # of a dense matrix that is needed for a moment
 
 
-@dataclass(frozen=True, eq=False)
-class Factor:
-    """The columns of one random-effects term: levels times effects.
-
-    Attributes
-    ----------
-    codes : ndarray of int, shape (n,)
-        Level of each row.
-    levels : int
-        Number of levels m.
-    effects : tuple of ndarray, each of shape (n,)
-        The k values of a row that the effects of its level multiply.
-    correlated : bool
-        Whether T is a full lower triangle, or diagonal.
-    scalar : bool
-        Whether T = theta I, one parameter for all effects: the random part of a smooth.
-    """
-
-    codes: IntArray
-    levels: int
-    effects: tuple[FloatArray, ...]
-    correlated: bool
-    scalar: bool = False
-
-    @property
-    def size(self) -> int:
-        """Number of columns of Z, m k."""
-        return self.levels * len(self.effects)
-
-
-class Shape(NamedTuple):
-    """What theta needs to know of a term: m levels, k effects, T full, diagonal or theta I."""
-
-    levels: int
-    effects: int
-    correlated: bool
-    scalar: bool = False
+# ---- the block between head and tail ----
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,21 +41,30 @@ class Blocks:
 
     Attributes
     ----------
-    C : ndarray, shape (k, t, J)
-        The blocks.
+    C : ndarray, shape (t, k, J)
+        The blocks, the tail first, so that sums over effects and levels are one product.
+
+    Examples
+    --------
+    >>> C = np.array([[[1.0, 2.0]], [[3.0, 4.0]]])  # C_1 = (1, 3) and C_2 = (2, 4)
+    >>> print(Blocks(C).inner(np.ones((1, 1, 2))))
+    [[ 5. 11.]
+     [11. 25.]]
+    >>> Blocks(C).outer(np.eye(2)).ravel()
+    array([10., 20.])
     """
 
     C: FloatArray
 
     def inner(self, M: FloatArray) -> FloatArray:
         """Sum over the levels of C_j' M_j C_j, shape (t, t), for M of shape (k, k, J)."""
-        MC = np.einsum("abj,btj->atj", M, self.C)
-        return np.asarray(np.tensordot(self.C, MC, ((0, 2), (0, 2))))
+        MC = np.einsum("abj,tbj->taj", M, self.C)
+        return np.asarray(self.C.reshape(len(self.C), -1) @ MC.reshape(len(MC), -1).T)
 
     def outer(self, G: FloatArray) -> FloatArray:
         """C_j G C_j' of each level, shape (k, k, J), for G of shape (t, t)."""
-        product: FloatArray = np.einsum("atj,btj->abj", self.C, np.matmul(G, self.C))
-        return product
+        GC = (G @ self.C.reshape(len(G), -1)).reshape(self.C.shape)
+        return np.asarray(np.einsum("taj,tbj->abj", self.C, GC))
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,22 +72,33 @@ class Pairs:
     """The same block C, as products of pairs of its entries.
 
     The sum over levels of C_j' M_j C_j is linear in M, and C_j G C_j' is the transposed map. Where
-    the levels touch few columns of the tail, or there are few of them, the map is formed once.
+    the levels touch few columns of the tail, the map is formed once.
 
     Attributes
     ----------
-    products : ndarray or csr_array, shape (k k J, t t)
+    products : csr_array, shape (k k J, t t)
         C_j[a, s] C_j[b, t] in row (a, b, j) and column (s, t).
     shape : tuple of int
         (k, t, J).
+
+    Examples
+    --------
+    >>> products = scipy.sparse.csr_array(np.array([[1.0, 3.0, 3.0, 9.0], [4.0, 8.0, 8.0, 16.0]]))
+    >>> pairs = Pairs(products, (1, 2, 2))  # of C_1 = (1, 3) and C_2 = (2, 4)
+    >>> print(pairs.inner(np.ones((1, 1, 2))))
+    [[ 5. 11.]
+     [11. 25.]]
+    >>> pairs.outer(np.eye(2)).ravel()
+    array([10., 20.])
     """
 
-    products: FloatArray | scipy.sparse.csr_array
+    products: scipy.sparse.csr_array
     shape: tuple[int, int, int]
 
     def inner(self, M: FloatArray) -> FloatArray:
         """Sum over the levels of C_j' M_j C_j, shape (t, t), for M of shape (k, k, J)."""
         _, t, _ = self.shape
+        # sum_jab C_j[a, s] C_j[b, t] M_j[a, b]  (eq-7-pairs)
         return np.asarray((self.products.T @ M.ravel()).reshape(t, t))
 
     def outer(self, G: FloatArray) -> FloatArray:
@@ -131,16 +108,25 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class SparseBlocks:
     """The same block C as sparse matrices, for cross-products that are factored once or twice.
 
     Attributes
     ----------
     C : tuple of csr_array, each of shape (J, t)
         The rows of C_j for one effect of the head.
+
+    Examples
+    --------
+    >>> C = scipy.sparse.csr_array(np.array([[1.0, 3.0], [2.0, 4.0]]))  # C_1 and C_2
+    >>> print(SparseBlocks((C,)).inner(np.ones((1, 1, 2))))
+    [[ 5. 11.]
+     [11. 25.]]
+    >>> SparseBlocks((C,)).outer(np.eye(2)).ravel()
+    array([10., 20.])
     """
 
-    C: tuple[scipy.sparse.csr_array, ...]
+    C: Rows
 
     def inner(self, M: FloatArray) -> FloatArray:
         """Sum over the levels of C_j' M_j C_j, shape (t, t), for M of shape (k, k, J)."""
@@ -166,856 +152,39 @@ class Rows:
         return product
 
 
-@dataclass(frozen=True, eq=False)
-class Products:
-    """What the criterion needs of A = [Z X y]' W [Z X y], however Z'WZ is stored.
-
-    Attributes
-    ----------
-    n, p : int
-        Rows, and columns of X.
-    log_weights : float
-        Sum of log w.
-    factors : tuple of Shape
-        Levels, effects and correlation of the terms.
-    fixed : ndarray, shape (p + 1, p + 1)
-        [X y]' W [X y].
-    """
-
-    n: int
-    p: int
-    log_weights: float
-    factors: tuple[Shape, ...]
-    fixed: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class CrossProducts(Products):
-    """A = [Z X y]' W [Z X y] in blocks.
-
-    Attributes
-    ----------
-    head : ndarray, shape (k, k, J)
-        A_hh, a k x k block for each level of the head.
-    coupling : Blocks, Pairs or Rows
-        A_ht, for the two products that the criterion needs.
-    head_dense : ndarray, shape (k, p + 1, J)
-        A_ht, its columns of X and y.
-    head_sparse : tuple of csr_array, each of shape (J, m)
-        A_ht, its columns of Z, for each effect of the head.
-    tail : ndarray, shape (t, t)
-        A_tt; its columns are those of the other terms in their order, then X, then y.
-    """
-
-    head: FloatArray
-    coupling: Blocks | Pairs | Rows
-    head_dense: FloatArray
-    head_sparse: tuple[scipy.sparse.csr_array, ...]
-    tail: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class Factorized:
-    """What the criterion needs of a Cholesky factorization at one theta.
-
-    Attributes
-    ----------
-    T : tuple of ndarray, each of shape (k, k)
-        The lower triangular factors.
-    L : ndarray
-        Cholesky factor of the dense part; its last rows and columns are those of X, then y.
-    log_det_Z, log_det_X : float
-        log|Lambda' Z'WZ Lambda + I| and log|L_X|^2.
-    r2 : float
-        The penalized residual sum of squares: the square of the last pivot.
-    """
-
-    T: tuple[FloatArray, ...]
-    L: FloatArray
-    log_det_Z: float
-    log_det_X: float
-    r2: float
-
-    def L_X(self, p: int) -> FloatArray:  # noqa: N802
-        """Return L_X, the block of L that belongs to the p columns of X."""
-        return self.L[-p - 1 : -1, -p - 1 : -1]
-
-
-@dataclass(frozen=True, eq=False)
-class Factorization(Factorized):
-    """The blocked factorization: head, reduction, tail.
-
-    Attributes
-    ----------
-    H_inverse, P, M : ndarray, shape (k, k, J)
-        H_j^-1, T H_j^-1 and T H_j^-1 T' with H_j = T' A_j T + I.
-    reduced : ndarray, shape (t, t)
-        A~, what the head leaves to the tail.
-    """
-
-    H_inverse: FloatArray
-    P: FloatArray
-    M: FloatArray
-    reduced: FloatArray
-
-
-def cross_products(
-    factors: Sequence[Factor],
-    X: FloatArray,
-    y: FloatArray | None,
-    w: FloatArray | None,
-    reused: bool = True,
-) -> CrossProducts:
-    """Form A from the columns, in one pass over the rows.
-
-    Parameters
-    ----------
-    factors : sequence of Factor
-        Random-effects terms, the head first.
-    X : ndarray, shape (n, p)
-        Fixed effects.
-    y : ndarray, shape (n,), or None
-        Response. Without one its column is that of a unit vector beside all others.
-    w : ndarray, shape (n,), or None
-        Weights, all positive; None for ones.
-    reused : bool
-        Whether they will be factored for many theta, so that preparation pays.
-
-    Returns
-    -------
-    CrossProducts
-        The blocks.
-    """
-    head, *others = factors
-    n, p = X.shape
-    dense = [*X.T] if y is None else [*X.T, y]
-    weighted = dense if w is None else [w * column for column in dense]
-    z_head = head.effects if w is None else tuple(w * z for z in head.effects)
-    k, J, d = len(head.effects), head.levels, p + 1
-
-    def by_level(values: FloatArray) -> FloatArray:
-        return np.asarray(np.bincount(head.codes, values, minlength=J), dtype=np.float64)
-
-    head_block = np.empty((k, k, J))
-    dense_block = np.zeros((k, d, J))
-    for a, z in enumerate(z_head):
-        for b in range(a + 1):
-            head_block[a, b] = head_block[b, a] = by_level(z * head.effects[b])
-        for t, column in enumerate(dense):
-            dense_block[a, t] = by_level(z * column)
-
-    starts = np.cumsum([0, *(f.size for f in others)])
-    m = int(starts[-1])
-    tail = np.zeros((m + d, m + d))
-    tail[-1, -1] = 1.0
-    if dense:
-        block = slice(m, m + len(dense))
-        tail[block, block] = np.stack(dense) @ np.stack(weighted).T
-    for f, at in zip(others, starts, strict=False):
-        for b, z in enumerate(f.effects):
-            rows = at + b + len(f.effects) * np.arange(f.levels)
-            for t, column in enumerate(weighted):
-                tail[rows, m + t] = np.bincount(f.codes, weights=z * column, minlength=f.levels)
-    tail[m:, :m] = tail[:m, m:].T
-    if m:
-        Z_tail = indicators(others, starts, np.arange(n), n, None)
-        WZ = Z_tail if w is None else Z_tail.multiply(w[:, None]).tocsr()
-        tail[:m, :m] = (Z_tail.T @ WZ).toarray()
-    sparse_blocks = tuple(indicators(others, starts, head.codes, J, z) for z in z_head if m)
-    return CrossProducts(
-        n=n,
-        p=p,
-        log_weights=0.0 if w is None else float(np.log(w).sum()),
-        head=head_block,
-        coupling=_coupling(dense_block, sparse_blocks, reused),
-        head_dense=dense_block,
-        head_sparse=sparse_blocks,
-        tail=tail,
-        fixed=tail[m:, m:],
-        factors=tuple(Shape(f.levels, len(f.effects), f.correlated, f.scalar) for f in factors),
-    )
-
-
-def unpack(theta: FloatArray, shapes: Sequence[Shape]) -> list[FloatArray]:
-    """Return the T of each term: lower triangles filled column by column, or diagonals.
-
-    Parameters
-    ----------
-    theta : ndarray
-        All parameters, one term after the other.
-    shapes : sequence of Shape
-        The terms.
-
-    Returns
-    -------
-    list of ndarray, each of shape (k, k)
-        Lower triangular matrices.
-
-    Examples
-    --------
-    >>> print(unpack(np.array([1.0, 2.0, 3.0]), [Shape(18, 2, True)])[0])
-    [[1. 0.]
-     [2. 3.]]
-    """
-    T = []
-    at = 0
-    for shape in shapes:
-        k = shape.effects
-        if shape.scalar:
-            T.append(theta[at] * np.eye(k))
-            at += 1
-            continue
-        matrix = np.zeros((k, k))
-        rows, columns = _entries(k, shape.correlated)
-        matrix[rows, columns] = theta[at : at + len(rows)]
-        T.append(matrix)
-        at += len(rows)
-    return T
-
-
-def pack(T: Sequence[FloatArray], shapes: Sequence[Shape]) -> FloatArray:
-    """Return the entries of each T that are parameters: the inverse of `unpack`.
-
-    Parameters
-    ----------
-    T : sequence of ndarray, each of shape (k, k)
-        Matrices, of which the entries that are no parameters are left out.
-    shapes : sequence of Shape
-        The terms.
-
-    Returns
-    -------
-    ndarray
-        theta.
-
-    Examples
-    --------
-    >>> print(pack([np.array([[1.0, 9.0], [2.0, 3.0]])], [Shape(18, 2, True)]))
-    [1. 2. 3.]
-    """
-    parts = []
-    for matrix, shape in zip(T, shapes, strict=True):
-        if shape.scalar:
-            parts.append(matrix[:1, 0])
-        else:
-            parts.append(matrix[_entries(shape.effects, shape.correlated)])
-    return np.concatenate(parts) if len(parts) > 1 else parts[0]
-
-
-def pack_slopes(slopes: Sequence[FloatArray], shapes: Sequence[Shape]) -> FloatArray:
-    """Return derivatives by theta from derivatives by the entries of each T.
-
-    Parameters
-    ----------
-    slopes : sequence of ndarray, each of shape (k, k)
-        What `gradient` returns.
-    shapes : sequence of Shape
-        The terms.
-
-    Returns
-    -------
-    ndarray
-        One derivative for each parameter; that of T = theta I is the sum of the diagonal.
-
-    Examples
-    --------
-    >>> print(pack_slopes([np.array([[1.0, 9.0], [2.0, 3.0]])], [Shape(1, 2, False, scalar=True)]))
-    [4.]
-    """
-    if any(shape.scalar for shape in shapes):
-        slopes = [
-            np.full_like(slope, np.trace(slope)) if shape.scalar else slope
-            for slope, shape in zip(slopes, shapes, strict=True)
-        ]
-    return pack(slopes, shapes)
-
-
-@cache
-def _entries(k: int, correlated: bool) -> tuple[IntArray, IntArray]:
-    """Rows and columns of the parameters in T, in lme4's order."""
-    if not correlated:
-        return np.arange(k), np.arange(k)
-    columns, rows = np.triu_indices(k)
-    return rows.astype(np.intp), columns.astype(np.intp)
-
-
-def factorize(A: CrossProducts, T: Sequence[FloatArray]) -> Factorization:
-    """Factor [Lambda'Z'WZ Lambda + I, ...] by blocks: head, reduction, tail.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    T : sequence of ndarray
-        The lower triangular factors, head first.
-
-    Returns
-    -------
-    Factorization
-        The factors and the terms of the deviance.
-
-    References
-    ----------
-    Bates et al. (2015), equations 18 to 30; the appended y is that of MixedModels.jl.
-    """
-    # H_j = T' A_j T + I, the k x k blocks of the head
-    H = np.matmul(T[0].T, _left(T[0].T, A.head))
-    np.einsum("aaj->aj", H)[...] += 1  # a view of the diagonals
-    H_inverse, log_det_head = _inverse(H)
-    P = _left(T[0], H_inverse)
-    M = np.matmul(T[0], P)
-    # A~ = A_tt - sum_j C_j' M_j C_j
-    reduced = A.tail - A.coupling.inner(M)
-    # L L' = Lambda' A~ Lambda + I (no I for X and y)
-    m = len(reduced) - A.p - 1
-    S = _times_lambda(_times_lambda(reduced, A, T).T, A, T)
-    np.einsum("ss->s", S)[:m] += 1
-    L, failed = dpotrf(S.T, lower=1)
-    if failed:
-        raise np.linalg.LinAlgError(f"pivot {failed} of the tail is not positive")
-    log_diagonal = 2 * np.log(L.diagonal())
-    return Factorization(
-        T=tuple(T),
-        H_inverse=H_inverse,
-        P=P,
-        M=M,
-        reduced=reduced,
-        L=L,
-        log_det_Z=log_det_head + float(log_diagonal[:m].sum()),
-        log_det_X=float(log_diagonal[m:-1].sum()),
-        r2=float(L[-1, -1] ** 2),
-    )
-
-
-def residual_variance(A: Products, f: Factorized, reml: bool, known: float | None = None) -> float:
-    """Return sigma^2: the known one, or the best at this theta, r^2 / N."""
-    return f.r2 / (A.n - A.p if reml else A.n) if known is None else known
-
-
-def deviance(A: Products, f: Factorized, reml: bool, variance: float | None = None) -> float:
-    """Profiled deviance, or profiled REML criterion.
-
-    Parameters
-    ----------
-    A : Products
-        The cross-products.
-    f : Factorized
-        Their factorization at theta.
-    reml : bool
-        Whether to use the restricted likelihood.
-    variance : float, optional
-        sigma^2, where it is known.
-
-    Returns
-    -------
-    float
-        Minus twice the (restricted) log-likelihood at theta, beta and an unknown sigma at their
-        best.
-
-    References
-    ----------
-    Bates et al. (2015), equations 34 and 41.
-    """
-    N = A.n - A.p if reml else A.n
-    s2 = residual_variance(A, f, reml, variance)
-    # d = log|Lambda'Z'WZ Lambda + I| (+ log|L_X|^2)
-    #     + N log(2 pi sigma^2) + r^2 / sigma^2 - sum log w
-    log_det = f.log_det_Z + (f.log_det_X if reml else 0.0)
-    return log_det + N * float(np.log(2 * np.pi * s2)) + f.r2 / s2 - A.log_weights
-
-
-def gradient(
-    A: CrossProducts, f: Factorization, reml: bool, variance: float | None = None
-) -> list[FloatArray]:
-    """Differentiate the profiled deviance by the entries of each T.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
-        Their factorization at theta.
-    reml : bool
-        Whether to use the restricted likelihood.
-    variance : float, optional
-        sigma^2, where it is known.
-
-    Returns
-    -------
-    list of ndarray, each of shape (k, k)
-        Derivatives by all entries of T, head first. Those above the diagonal are not parameters.
-    """
-    t = len(f.L)
-    # d = log|S_R| + r^2 / sigma^2 as a function of S = Lambda' A~ Lambda + I has the derivative
-    # Q = S_R^-1 + w w' / sigma^2,  w = (-u, -beta, 1),  R = columns of Z (and X for REML);
-    # the same if sigma^2 is r^2 / N, because that is its best value
-    Q = tail_inverse(f, t - 1 if reml else t - 1 - A.p)
-    w = np.ones(t)
-    w[:-1] = -_coefficients(f)
-    Q += (1 / residual_variance(A, f, reml, variance)) * w[:, None] * w
-    return _slopes(A, f, Q)
-
-
-def log_det_gradient(A: CrossProducts, f: Factorization) -> list[FloatArray]:
-    """Differentiate log|Lambda'Z'WZ Lambda + I| by the entries of each T.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
-        Their factorization at theta.
-
-    Returns
-    -------
-    list of ndarray, each of shape (k, k)
-        Derivatives by all entries of T, head first.
-    """
-    return _slopes(A, f, tail_inverse(f, len(f.L) - 1 - A.p))
-
-
-def _slopes(A: CrossProducts, f: Factorization, Q: FloatArray) -> list[FloatArray]:
-    """Differentiate a function by each T whose derivative by S = Lambda' A~ Lambda + I is Q.
-
-    No inverse of T occurs, so a variance of zero is no special case.
-    """
-    t = len(f.L)
-    m = t - A.p - 1
-    # dd/dLambda = 2 A~ Lambda Q, and T_f collects the diagonal blocks of its levels
-    slopes = []
-    at = 0
-    scaled = _times_lambda(f.reduced[:m], A, f.T) if m else f.reduced[:0]
-    for levels, k, *_ in A.factors[1:]:
-        block = slice(at, at + levels * k)
-        rows = scaled[block].reshape(levels, k, t)
-        columns = Q[block].reshape(levels, k, t)
-        slopes.append(2 * np.einsum("lat,lbt->ab", rows, columns))
-        at += levels * k
-    # the head acts through log|H_j| and through A~:  with E_j = C_j (Lambda Q Lambda') C_j',
-    # dd/dT = 2 sum_j (A_j - E_j + A_j M_j E_j) P_j
-    E = A.coupling.outer(between_lambdas(Q, A, f.T))
-    ME = np.einsum("acj,cbj->abj", f.M, E)
-    inner = A.head - E + np.einsum("acj,cbj->abj", A.head, ME)
-    return [2 * np.einsum("acj,cbj->ab", inner, f.P), *slopes]
-
-
-def degrees_of_freedom(A: CrossProducts, f: Factorization, reml: bool) -> list[FloatArray]:
-    """Effective degrees of freedom of each effect, summed over the levels of its term.
-
-    They are m minus the sum of the diagonal entries that belong to the effect in
-    (Lambda'Z'WZ Lambda + I)^-1; with `reml`, in the inverse that has X beside Z, so that beta
-    counts as estimated.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
-        Their factorization at theta.
-    reml : bool
-        Whether X stands beside Z.
-
-    Returns
-    -------
-    list of ndarray, each of shape (k,)
-        Degrees of freedom, head first.
-    """
-    Q = tail_inverse(f, len(f.L) - (1 if reml else A.p + 1))
-    # the head's block is H_j^-1 + P_j' E_j P_j, and H_j^-1 = I - P_j' A_j T
-    E = A.coupling.outer(between_lambdas(Q, A, f.T))
-    AT = np.einsum("acj,cb->abj", A.head, f.T[0])
-    EP = np.einsum("acj,cbj->abj", E, f.P)
-    degrees = [np.einsum("abj,abj->b", f.P, AT - EP)]
-    at = 0
-    for levels, k, *_ in A.factors[1:]:
-        inverse = np.diag(Q)[at : at + levels * k].reshape(levels, k)
-        degrees.append(levels - inverse.sum(axis=0))
-        at += levels * k
-    return degrees
-
-
-def conditional_covariances(A: CrossProducts, f: Factorization) -> list[FloatArray]:
-    """Covariance of the effects of each level given y, over sigma^2.
-
-    They are the diagonal blocks of Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
-        Their factorization at theta.
-
-    Returns
-    -------
-    list of ndarray, each of shape (m, k, k)
-        Covariances by term and level, head first.
-
-    References
-    ----------
-    Bates et al. (2015), equations 57 to 59.
-    """
-    m = len(f.L) - A.p - 1
-    inverse = between_lambdas(tail_inverse(f, m), A, f.T)
-    E = A.coupling.outer(inverse)
-    blocks = [(f.M + np.einsum("acj,cdj,dbj->abj", f.M, E, f.M)).transpose(2, 0, 1)]
-    at = 0
-    for levels, k, *_ in A.factors[1:]:
-        rows = inverse[at : at + levels * k, at : at + levels * k]
-        level = np.arange(levels)
-        blocks.append(rows.reshape(levels, k, levels, k)[level, :, level, :])
-        at += levels * k
-    return blocks
-
-
-def joint_covariance(A: CrossProducts, f: Factorization, term: int) -> FloatArray:
-    """Covariance of (b - b_hat, beta - beta_hat) given y over sigma^2, for a term of one level.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
-        Their factorization at theta.
-    term : int
-        Position of the term in ``A.factors``; it has one level, as a smooth has.
-
-    Returns
-    -------
-    ndarray, shape (k + p, k + p)
-        The covariance, that of b first.
-
-    References
-    ----------
-    Henderson (1975); for smooths, Nychka (1988) and Wood (2017), section 4.2.4.
-    """
-    k, p, t = A.factors[term].effects, A.p, len(f.L)
-    G = between_lambdas(tail_inverse(f, t - 1), A, f.T)
-    fixed = np.arange(t - 1 - p, t - 1)
-    if term:
-        at = sum(levels * effects for levels, effects, *_ in A.factors[1:term])
-        chosen = np.concatenate([np.arange(at, at + k), fixed])
-        return np.asarray(G[np.ix_(chosen, chosen)])
-    # [ M + M C G C' M'   -M C G ]
-    # [     -G C' M'         G   ]
-    MC = f.M[:, :, 0] @ _head_rows(A)
-    covariance = np.empty((k + p, k + p))
-    covariance[:k, :k] = f.M[:, :, 0] + MC @ G @ MC.T
-    covariance[:k, k:] = -MC @ G[:, fixed]
-    covariance[k:, :k] = covariance[:k, k:].T
-    covariance[k:, k:] = G[np.ix_(fixed, fixed)]
-    return covariance
-
-
-def _head_rows(A: CrossProducts) -> FloatArray:
-    """C of a head with one level, shape (k, t)."""
-    dense = A.head_dense[:, :, 0]
-    if not A.head_sparse:
-        return np.asarray(dense)
-    return np.hstack([np.vstack([block.toarray() for block in A.head_sparse]), dense])
-
-
-def tail_inverse(f: Factorization, r: int) -> FloatArray:
-    """Inverse of the first r rows and columns of the tail's L L', the rest zero, shape (t, t)."""
-    Q = np.zeros(f.L.shape)
-    if r:
-        inverse, _ = dpotri(np.array(f.L[:r, :r], order="F"), lower=1, overwrite_c=1)
-        np.add(inverse, inverse.T, out=Q[:r, :r])  # above the diagonal L and its inverse are zero
-        np.einsum("ss->s", Q)[:r] /= 2
-    return Q
-
-
-def between_lambdas(Q: FloatArray, A: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
-    """Return Lambda Q Lambda' of the tail, for a symmetric Q."""
-    transposed = [T_f.T for T_f in T]
-    return _times_lambda(_times_lambda(Q, A, transposed).T, A, transposed)
-
-
-def solve(A: CrossProducts, f: Factorization) -> tuple[FloatArray, list[FloatArray]]:
-    """Return beta and the spherical effects u of each term, the minimum of penalized least squares.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
-        Their factorization at theta.
-
-    Returns
-    -------
-    beta : ndarray, shape (p,)
-        Fixed effects.
-    u : list of ndarray, each of shape (m, k)
-        Spherical effects of the levels of each term, head first; b = u T'.
-    """
-    m = len(f.L) - A.p - 1
-    solution = _coefficients(f)
-    beta = solution[m:]
-    u = by_term(solution[:m], A.factors[1:])
-    b = [u_f @ T.T for u_f, T in zip(u, f.T[1:], strict=True)]
-    # u_j = P_j' C_j (-b_t, -beta, 1)
-    v = np.append(np.concatenate([-effects.ravel() for effects in b] + [-beta]), 1.0)
-    Cv = np.einsum("btj,t->bj", A.head_dense, v[m:])
-    for a, block in enumerate(A.head_sparse):
-        Cv[a] += block @ v[:m]
-    return beta, [np.einsum("baj,bj->ja", f.P, Cv), *u]
-
-
-def solve_spherical(
-    A: CrossProducts, f: Factorization, q: Sequence[FloatArray]
-) -> list[FloatArray]:
-    """Solve (Lambda'Z'WZ Lambda + I) u = q.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
-        Their factorization at theta.
-    q : sequence of ndarray, each of shape (m, k)
-        The right-hand side for the levels of each term, head first.
-
-    Returns
-    -------
-    list of ndarray, each of shape (m, k)
-        u.
-    """
-    u = [np.einsum("abj,jb->ja", f.H_inverse, q[0])]
-    if len(q) > 1:
-        # S u_t = q_t - sum_j Lambda_t' C_j' P_j q_j,  and  u_j = H_j^-1 q_j - P_j' C_j Lambda_t u_t
-        head = np.einsum("abj,jb->aj", f.P, q[0])
-        known = sum(block.T @ Pq for block, Pq in zip(A.head_sparse, head, strict=True))
-        v = np.concatenate(
-            [
-                (q_f - known_f @ T).ravel()
-                for q_f, known_f, T in zip(
-                    q[1:], by_term(known, A.factors[1:]), f.T[1:], strict=True
-                )
-            ]
-        )
-        m = len(v)
-        tail = by_term(dpotrs(f.L[:m, :m], v, lower=1)[0], A.factors[1:])
-        b = np.concatenate([(u_f @ T.T).ravel() for u_f, T in zip(tail, f.T[1:], strict=True)])
-        Cb = np.stack([block @ b for block in A.head_sparse])
-        u[0] -= np.einsum("baj,bj->ja", f.P, Cb)
-        u += tail
-    return u
-
-
-def row_variances(A: CrossProducts, f: Factorization, factors: Sequence[Factor]) -> FloatArray:
-    """Diagonal of Z Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'Z', one entry for each row.
-
-    Over sigma^2 they are the variances of Z b given y, and times W the leverages of the rows.
-
-    Parameters
-    ----------
-    A : CrossProducts
-        The blocks of the cross-products.
-    f : Factorization
-        Their factorization at theta.
-    factors : sequence of Factor
-        The columns of Z, head first.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Variances.
-    """
-    head, *others = factors
-    if not others:
-        return _quadratic(head.effects, f.M, head.codes)
-    m = len(f.L) - A.p - 1
-    G = between_lambdas(tail_inverse(f, m), A, f.T)
-    # of the head: M_j + M_j E_j M_j with E_j = C_j G C_j'
-    E = A.coupling.outer(G)
-    h = _quadratic(head.effects, f.M + np.einsum("acj,cdj,dbj->abj", f.M, E, f.M), head.codes)
-    # of the tail: G; and between the two: -M_j C_j G, for some levels at a time
-    G = G[:m, :m]
-    starts = np.cumsum([0, *(factor.size for factor in others)])
-    columns = [
-        (at + b + len(factor.effects) * factor.codes, z)
-        for factor, at in zip(others, starts, strict=False)
-        for b, z in enumerate(factor.effects)
-    ]
-    for s, (column, z) in enumerate(columns):
-        h += z * z * G[column, column]
-        for other, z_other in columns[:s]:
-            h += 2 * z * z_other * G[column, other]
-    order = np.argsort(head.codes, kind="stable")
-    ends = np.searchsorted(head.codes[order], np.arange(head.levels + 1))
-    chunk = max(1, ENTRIES // m)
-    for first in range(0, head.levels, chunk):
-        last = min(first + chunk, head.levels)
-        rows = order[ends[first] : ends[last]]
-        codes = head.codes[rows] - first
-        CG = [block[first:last] @ G for block in A.head_sparse]
-        for a, z_head in enumerate(head.effects):
-            MCG = sum(f.M[a, b, first:last, None] * CG_b for b, CG_b in enumerate(CG))
-            for column, z in columns:
-                h[rows] -= 2 * z_head[rows] * z[rows] * MCG[codes, column[rows]]
-    return h
-
-
-def _quadratic(effects: Sequence[FloatArray], M: FloatArray, codes: IntArray) -> FloatArray:
-    """Compute z' M_j z for each row, z its effects and j its level."""
-    value = np.zeros(len(codes))
-    for a, z in enumerate(effects):
-        for b in range(a):
-            value += 2 * z * effects[b] * M[a, b][codes]
-        value += z * z * M[a, a][codes]
-    return value
-
-
-def level_sums(factor: Factor, r: FloatArray) -> FloatArray:
-    """Z'r for one term, shape (m, k)."""
-    sums = [np.bincount(factor.codes, z * r, minlength=factor.levels) for z in factor.effects]
-    return np.stack(sums, axis=1)
-
-
-def by_term(v: FloatArray, shapes: Sequence[Shape]) -> list[FloatArray]:
-    """Divide a vector over the columns of Z into a matrix (m, k) for each term."""
-    sizes = [(levels, k) for levels, k, *_ in shapes]
-    parts = np.split(v, np.cumsum([levels * k for levels, k in sizes], dtype=np.intp))
-    return [part.reshape(size) for part, size in zip(parts, sizes, strict=False)]
-
-
-def _left(T: FloatArray, B: FloatArray) -> FloatArray:
-    """T B_j for each level, B of shape (k, k, J)."""
-    product: FloatArray = T @ B.reshape(len(B), -1)
-    return product.reshape(B.shape)
-
-
-def _coefficients(f: Factorization) -> FloatArray:
-    """Return (u, beta) of the tail from L' (u, beta) = l_y."""
-    if len(f.L) == 1:  # neither a tail nor X
-        return np.empty(0)
-    solution, _ = dtrtrs(f.L[:-1, :-1], f.L[-1, :-1], lower=1, trans=1)
-    return np.asarray(solution, dtype=np.float64)
-
-
-def _times_lambda(B: FloatArray, A: CrossProducts, T: Sequence[FloatArray]) -> FloatArray:
-    """B Lambda over the columns of the tail; X and y stay as they are."""
-    if len(T) == 1:
-        return B
-    product = B.copy()
-    at = 0
-    for (levels, k, *_), T_f in zip(A.factors[1:], T[1:], strict=True):
-        block = slice(at, at + levels * k)
-        if k == 1:
-            product[:, block] *= T_f[0, 0]
-        else:
-            product[:, block] = (B[:, block].reshape(-1, levels, k) @ T_f).reshape(len(B), -1)
-        at += levels * k
-    return product
-
-
-def _inverse(H: FloatArray) -> tuple[FloatArray, float]:
-    """Inverses of symmetric positive definite blocks (k, k, J), and the sum of log|H_j|."""
-    k = len(H)
-    if k == 1:
-        return 1 / H, float(np.log(H).sum())
-    if k > H.shape[2]:  # few large blocks
-        blocks = H.transpose(2, 0, 1)
-        inverse = np.asarray(np.linalg.inv(blocks), dtype=np.float64)
-        return inverse.transpose(1, 2, 0), float(np.linalg.slogdet(blocks)[1].sum())
-    if k == 2:  # an intercept and a slope, the usual case: the loops below, written out
-        r_0 = 1 / np.sqrt(H[0, 0])
-        below = H[1, 0] * r_0
-        r_1 = 1 / np.sqrt(H[1, 1] - below * below)
-        r_10 = -below * r_0 * r_1
-        inverse = np.empty_like(H)
-        inverse[0, 0] = r_0 * r_0 + r_10 * r_10
-        inverse[0, 1] = inverse[1, 0] = r_10 * r_1
-        inverse[1, 1] = r_1 * r_1
-        return inverse, -2 * float(np.log(r_0 * r_1).sum())
-    # H = L L' column by column, and R = L^-1
-    L = np.zeros_like(H)
-    R = np.zeros_like(H)
-    for c in range(k):
-        L[c:, c] = H[c:, c]
-        for i in range(c):
-            L[c:, c] -= L[c:, i] * L[c, i]
-        R[c, c] = 1 / np.sqrt(L[c, c])
-        L[c:, c] *= R[c, c]
-        for i in range(c):
-            for a in range(i, c):
-                R[c, i] -= L[c, a] * R[a, i]
-            R[c, i] *= R[c, c]
-    log_det = -2 * float(np.log(np.einsum("aaj->aj", R)).sum())
-    return np.einsum("caj,cbj->abj", R, R), log_det
-
-
-def indicators(
-    factors: Sequence[Factor], starts: IntArray, rows: IntArray, n: int, z: FloatArray | None
-) -> scipy.sparse.csr_array:
-    """Sum z times the columns of Z by row number: Z itself, or its products with another factor.
-
-    Parameters
-    ----------
-    factors : sequence of Factor
-        The terms.
-    starts : ndarray of int
-        First column of each term, and their number at the end.
-    rows : ndarray of int, shape (n,)
-        Where each row of the data goes.
-    n : int
-        Number of rows of the result.
-    z : ndarray, shape (n,), or None
-        What the columns of Z are multiplied by.
-
-    Returns
-    -------
-    csr_array
-        The sums; entries that fall together are added.
-    """
-    row, column, value = [], [], []
-    for f, at in zip(factors, starts, strict=False):
-        for b, effect in enumerate(f.effects):
-            row.append(rows)
-            column.append(at + b + len(f.effects) * f.codes)
-            value.append(effect if z is None else effect * z)
-    shape = (n, int(starts[-1]))
-    entries = (np.concatenate(value), (np.concatenate(row), np.concatenate(column)))
-    return scipy.sparse.coo_array(entries, shape=shape).tocsr()
-
-
-def _coupling(
-    dense: FloatArray, sparse: Sequence[scipy.sparse.csr_array], reused: bool
-) -> Blocks | Pairs | Rows:
-    """Choose between blocks, pairs and rows by the size of what they store."""
+def _coupling(dense: FloatArray, sparse: Rows, reused: bool) -> Blocks | Pairs | SparseBlocks:
+    """Choose between blocks, pairs and sparse blocks by the size of what they store."""
     k, d, J = dense.shape
     m = sparse[0].shape[1] if sparse else 0
     t = m + d
-
-    def together() -> FloatArray:
-        if not sparse:
-            return dense
-        return np.concatenate([np.stack([block.toarray().T for block in sparse]), dense], axis=1)
-
-    if reused and k * k * J * t * t <= DENSE_PAIRS:
-        C = together()
-        products = np.einsum("asj,btj->abjst", C, C)
-        return Pairs(products.reshape(k * k * J, t * t), (k, t, J))
-    if not sparse:
-        return Blocks(dense)
-    if not reused and k * t * J <= DENSE_PAIRS // 100:
-        return Blocks(together())
-    width = np.diff(sparse[0].indptr) + d
-    if reused and k * k * int(np.sum(width.astype(np.int64) ** 2)) > SPARSE_PAIRS:
-        return Blocks(together())
+    width = np.diff(sparse[0].indptr) + d if sparse else np.empty(0, dtype=np.intp)
+    # multiplications of the two ways; those of a sparse product take about four times as long
+    pairs, dense_ones = k * k * int(np.sum(width.astype(np.int64) ** 2)), k * t * t * J
+    if reused:
+        as_blocks = dense_ones <= QUICK or 4 * pairs > dense_ones or pairs > PAIRS
+    else:
+        as_blocks = k * t * J <= SMALL
+    if as_blocks or not sparse:
+        together = [np.stack([block.toarray().T for block in sparse])] if sparse else []
+        blocks = np.concatenate([*together, dense], axis=1)
+        return Blocks(np.ascontiguousarray(blocks.transpose(1, 0, 2)))
     # C of effect a as a sparse matrix with a row for each level; all effects have one pattern.
     offsets = np.arange(0, J * d + 1, d)
     columns = np.tile(np.arange(d), J)
-    blocks = [
+    rows = [
         scipy.sparse.hstack(
             [block, scipy.sparse.csr_array((values.T.ravel(), columns, offsets), shape=(J, d))],
             format="csr",
         )
         for block, values in zip(sparse, dense, strict=True)
     ]
-    if not reused:
-        return Rows(tuple(blocks))
+    return _pairs(rows, width) if reused else SparseBlocks(tuple(rows))
+
+
+def _pairs(blocks: list[scipy.sparse.csr_array], width: NDArray[np.intp]) -> Pairs:
+    """Products of pairs of entries that stand in one row of `width` entries."""
     pattern = blocks[0]
+    J, t = pattern.shape
     # Entry e of a row makes pairs with all entries of the row, from its first on.
     index = np.int32 if t * t < 2**31 else np.int64
     row_start, row_width = np.repeat(np.stack([pattern.indptr[:-1], width]), width, axis=1)
@@ -1032,5 +201,548 @@ def _coupling(
         for a in blocks
         for b in blocks
     ]
-    stacked = maps[0] if k == 1 else scipy.sparse.vstack(maps, format="csr")
-    return Pairs(stacked, (k, t, J))
+    stacked = maps[0] if len(blocks) == 1 else scipy.sparse.vstack(maps, format="csr")
+    return Pairs(stacked, (len(blocks), t, J))
+
+
+# ---- cross-products ----
+
+
+@dataclass(frozen=True, eq=False)
+class Products(engine.Products):
+    """A = [Z X y]' W [Z X y] in blocks.
+
+    Attributes
+    ----------
+    first : int
+        Position of the head among the terms.
+    head : ndarray, shape (k, k, J)
+        A_hh, a k x k block for each level of the head.
+    dense : ndarray, shape (k, p + 1, J)
+        A_ht, its columns of X and y.
+    sparse : tuple of csr_array, each of shape (J, m)
+        A_ht, its columns of Z, for each effect of the head.
+    coupling : Blocks, Pairs or SparseBlocks
+        A_ht, for the two products that the criterion needs.
+    tail : ndarray, shape (t, t)
+        A_tt; its columns are those of the other terms in their order, then X, then y.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> subject = Factor(np.repeat([0, 1], 3), (np.ones(6),), Shape(2, Scalar(1)))
+    >>> item = Factor(np.tile([0, 1, 2], 2), (np.ones(6),), Shape(3, Scalar(1)))
+    >>> X, y = np.ones((6, 1)), np.array([0.0, 2.0, 4.0, 2.0, 6.0, 4.0])
+    >>> A = cross_products([subject, item], X, y)
+    >>> head, tail = A.parted(["subject", "item"])
+    >>> head, tail, A.joined(head, tail)
+    ('item', ['subject'], ['subject', 'item'])
+    >>> T = [np.array([[1.0]]), np.array([[2.0]])]
+    >>> round(A.factorize(T).r2, 4)  # 6 / 4 + 12 / 9 + 4, squares of subjects, items and the rest
+    6.8333
+    >>> round(A.with_response([subject, item], X, 3 * y, None).factorize(T).r2, 4)
+    61.5
+    """
+
+    exact_slopes: ClassVar[bool] = True
+
+    first: int
+    head: FloatArray
+    dense: FloatArray
+    sparse: Rows
+    coupling: Blocks | Pairs | SparseBlocks
+    tail: FloatArray
+
+    @property
+    def m(self) -> int:
+        """Columns of Z in the tail."""
+        return len(self.tail) - self.p - 1
+
+    @cached_property
+    def tail_shapes(self) -> list[Shape]:
+        """Shapes of the other terms."""
+        return self.parted(self.shapes)[1]
+
+    @cached_property
+    def tail_rows(self) -> list[tuple[slice, tuple[int, int, int]]]:
+        """Rows of each other term in the tail, and how to fold them: levels, effects, the rest."""
+        ends = np.cumsum([0, *(shape.size for shape in self.tail_shapes)])
+        return [
+            (slice(int(at), int(at) + shape.size), (shape.levels, shape.k, -1))
+            for at, shape in zip(ends, self.tail_shapes, strict=False)
+        ]
+
+    def parted(self, terms: Sequence[Item]) -> tuple[Item, list[Item]]:
+        """Divide something with one item a term into head and tail."""
+        others = list(terms)
+        return others.pop(self.first), others
+
+    def joined(self, head: Item, tail: Sequence[Item]) -> list[Item]:
+        """Put head and tail into the order of the terms."""
+        return [*tail[: self.first], head, *tail[self.first :]]
+
+    def times_lambda(self, B: FloatArray, T: Sequence[FloatArray]) -> FloatArray:
+        """B Lambda over the columns of the tail; X and y stay as they are."""
+        if not T:
+            return B
+        product = B.copy()
+        for (rows, fold), T_f in zip(self.tail_rows, T, strict=True):
+            if fold[1] == 1:
+                product[:, rows] *= T_f[0, 0]
+            else:
+                folded = B[:, rows].reshape(-1, *fold[:2])
+                product[:, rows] = (folded @ T_f).reshape(len(B), -1)
+        return product
+
+    def factorize(self, T: Sequence[FloatArray]) -> "Factorization":
+        """Factor [Lambda'Z'WZ Lambda + I, ...] by blocks: head, reduction, tail.
+
+        Parameters
+        ----------
+        T : sequence of ndarray, each of shape (k, k)
+            The lower triangular factors.
+
+        Returns
+        -------
+        Factorization
+            The factors and the terms of the deviance.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If a pivot of the tail is not positive.
+
+        References
+        ----------
+        Bates et al. (2015), equations 18 to 30; the appended y is that of MixedModels.jl.
+        """
+        T_h, T_t = self.parted(T)
+        # H_j = T' A_j T + I, the k x k blocks of the head
+        H = np.matmul(T_h.T, _left(T_h.T, self.head))
+        np.einsum("aaj->aj", H)[...] += 1  # a view of the diagonals
+        H_inverse, log_det_head = _inverse(H)
+        P = _left(T_h, H_inverse)
+        M = np.matmul(T_h, P)
+        # A~ = A_tt - sum_j C_j' M_j C_j  (eq-7-reduced)
+        reduced = self.tail - self.coupling.inner(M)
+        # L L' = Lambda' A~ Lambda + I (no I for X and y)
+        m = self.m
+        S = self.times_lambda(self.times_lambda(reduced, T_t).T, T_t)
+        np.einsum("ss->s", S)[:m] += 1
+        L, failed = dpotrf(S.T, lower=1)
+        if failed or not np.isfinite(L[-1, -1]):
+            raise np.linalg.LinAlgError("a pivot of the tail is not positive")
+        # log|L_Z|^2 = sum_j log|H_j| + sum_i log L_ii^2,  r^2 = L_tt^2  (eq-7-deviance)
+        return Factorization(
+            T=tuple(T),
+            log_det_Z=log_det_head + 2 * float(np.log(L.diagonal()[:m]).sum()),
+            L_X=L[m:-1, m:-1],
+            r2=float(L[-1, -1] ** 2),
+            A=self,
+            H_inverse=H_inverse,
+            P=P,
+            M=M,
+            reduced=reduced,
+            L=L,
+        )
+
+    def with_response(
+        self, factors: Sequence[Factor], X: FloatArray, y: FloatArray, w: FloatArray | None
+    ) -> "Products":
+        """Return the cross-products with another y; all else is used again."""
+        wy = y if w is None else w * y
+        head, others = self.parted([f.sums(wy) for f in factors])
+        border = np.concatenate([*(sums.ravel() for sums in others), X.T @ wy, [y @ wy]])
+        dense, tail = self.dense.copy(), self.tail.copy()
+        dense[:, -1] = head.T
+        tail[-1] = tail[:, -1] = border
+        reused = not isinstance(self.coupling, SparseBlocks)
+        return replace(self, dense=dense, coupling=_coupling(dense, self.sparse, reused), tail=tail)
+
+
+def cross_products(
+    factors: Sequence[Factor],
+    X: FloatArray,
+    y: FloatArray,
+    w: FloatArray | None = None,
+    *,
+    slack: float = 0.0,
+    reused: bool = True,
+) -> Products:
+    """Form A from the columns, in one pass over the rows.
+
+    Parameters
+    ----------
+    factors : sequence of Factor
+        Random-effects terms; that with most levels is the head.
+    X : ndarray, shape (n, p)
+        Fixed effects.
+    y : ndarray, shape (n,)
+        Response.
+    w : ndarray, shape (n,), optional
+        Weights, all positive; ones if not given.
+    slack : float
+        What is added to y'Wy: room for rounding errors, where r^2 is not asked for.
+    reused : bool
+        Whether they will be factored for many theta, so that preparation pays.
+
+    Returns
+    -------
+    Products
+        The blocks.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> groups = Factor(np.array([0, 0, 1, 1]), (np.ones(4),), Shape(2, Scalar(1)))
+    >>> A = cross_products([groups], np.ones((4, 1)), np.array([1.0, 2.0, 4.0, 5.0]))
+    >>> print(A.head.ravel(), A.dense[0], A.tail)  # Z'Z, [X y]'Z, [X y]'[X y]
+    [2. 2.] [[2. 2.]
+     [3. 9.]] [[ 4. 12.]
+     [12. 46.]]
+    """
+    n, p = X.shape
+    sizes = [(f.shape.levels, f.shape.k) for f in factors]
+    first = sizes.index(max(sizes))
+    others = list(factors)
+    head = others.pop(first)
+    k, J = head.shape.k, head.shape.levels
+    m = sum(f.shape.size for f in others)
+    columns = np.vstack([X.T, y])
+    weighted = columns if w is None else columns * w
+    z_head = head.effects if w is None else tuple(w * z for z in head.effects)
+
+    head_block = np.empty((k, k, J))
+    for a, z in enumerate(z_head):
+        for b in range(a + 1):
+            of_pair = np.bincount(head.codes, z * head.effects[b], minlength=J)
+            head_block[a, b] = head_block[b, a] = of_pair
+    # contiguous by levels: all loops over them run over long vectors
+    dense = np.ascontiguousarray(np.stack([head.sums(column).T for column in weighted], axis=1))
+
+    tail = np.zeros((m + p + 1, m + p + 1))
+    tail[m:, m:] = columns @ weighted.T
+    tail[-1, -1] += slack
+    sparse: Rows = ()
+    if others:
+        for t, column in enumerate(weighted):
+            tail[:m, m + t] = np.concatenate([f.sums(column).ravel() for f in others])
+        tail[m:, :m] = tail[:m, m:].T
+        Z = indicators(others, np.arange(n), n, None)
+        WZ = Z if w is None else Z.multiply(w[:, None]).tocsr()
+        tail[:m, :m] = (Z.T @ WZ).toarray()
+        sparse = tuple(indicators(others, head.codes, J, z) for z in z_head)
+    return Products(
+        n=n,
+        p=p,
+        log_weights=0.0 if w is None else float(np.log(w).sum()),
+        shapes=tuple(f.shape for f in factors),
+        first=first,
+        head=head_block,
+        dense=dense,
+        sparse=sparse,
+        coupling=_coupling(dense, sparse, reused),
+        tail=tail,
+    )
+
+
+# ---- factorization ----
+
+
+@dataclass(frozen=True, eq=False)
+class Factorization(engine.Factorization):
+    """The blocked factorization: head, reduction, tail.
+
+    Attributes
+    ----------
+    A : Products
+        The cross-products.
+    H_inverse, P, M : ndarray, shape (k, k, J)
+        H_j^-1, T H_j^-1 and T H_j^-1 T' with H_j = T' A_j T + I.
+    reduced : ndarray, shape (t, t)
+        A~, what the head leaves to the tail.
+    L : ndarray, shape (t, t)
+        Cholesky factor of Lambda' A~ Lambda + I.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> subject = Factor(np.repeat([0, 1], 3), (np.ones(6),), Shape(2, Scalar(1)))
+    >>> item = Factor(np.tile([0, 1, 2], 2), (np.ones(6),), Shape(3, Scalar(1)))
+    >>> X, y = np.ones((6, 1)), np.array([0.0, 2.0, 4.0, 2.0, 6.0, 4.0])
+    >>> T = [np.array([[1.0]]), np.array([[2.0]])]
+    >>> f = cross_products([subject, item], X, y).factorize(T)
+    >>> beta, (u_subject, u_item) = f.solve()
+    >>> print(beta, u_subject.ravel(), u_item.ravel().round(4))
+    [3.] [-0.75 0.75] [-0.8889 0.4444 0.4444]
+    >>> [edf.round(4) for edf in f.degrees_of_freedom(reml=True)]  # 3/4 and 2 * 8/9
+    [array([0.75]), array([1.7778])]
+    >>> [by_T.round(4) for by_T in f.gradient(reml=False)]
+    [array([[0.0244]]), array([[1.4038]])]
+    """
+
+    A: Products
+    H_inverse: FloatArray
+    P: FloatArray
+    M: FloatArray
+    reduced: FloatArray
+    L: FloatArray
+
+    def gradient(self, reml: bool, variance: float | None = None) -> list[FloatArray]:
+        """Differentiate the profiled deviance by the entries of each T.
+
+        Parameters
+        ----------
+        reml : bool
+            Whether to use the restricted likelihood.
+        variance : float, optional
+            sigma^2, where it is known.
+
+        Returns
+        -------
+        list of ndarray, each of shape (k, k)
+            Derivatives by all entries of T. Those above the diagonal are not parameters.
+        """
+        t = len(self.L)
+        # d = log|S_R| + r^2 / sigma^2 as a function of S = Lambda' A~ Lambda + I has the derivative
+        # Q = S_R^-1 + w w' / sigma^2,  w = (-u, -beta, 1)  (eq-7-q),  R = columns of Z (and X for
+        # REML); the same if sigma^2 is r^2 / N, because that is its best value
+        Q = self._tail_inverse(t - 1 if reml else self.A.m)
+        w = np.append(-self._coefficients(), 1.0)
+        Q += (1 / self.residual_variance(reml, variance)) * w[:, None] * w
+        return self.slopes(Q)
+
+    def log_det_gradient(self) -> list[FloatArray]:
+        """Differentiate log|Lambda'Z'WZ Lambda + I| by the entries of each T."""
+        return self.slopes(self._tail_inverse(self.A.m))
+
+    def slopes(self, Q: FloatArray) -> list[FloatArray]:
+        """Differentiate a function of the factorization by the entries of each T.
+
+        No inverse of T occurs, so a variance of zero is no special case.
+
+        Parameters
+        ----------
+        Q : ndarray, shape (t, t)
+            Its derivative by S = Lambda' A~ Lambda + I; log|H_j| of the head is added to it.
+
+        Returns
+        -------
+        list of ndarray, each of shape (k, k)
+            Derivatives by all entries of T.
+        """
+        A, m = self.A, self.A.m
+        # dd/dLambda = 2 A~ Lambda Q, and T_f collects the diagonal blocks of its levels
+        scaled = A.times_lambda(self.reduced[:m], A.parted(self.T)[1])
+        tail = [
+            2 * np.einsum("lat,lbt->ab", scaled[rows].reshape(shape), Q[rows].reshape(shape))
+            for rows, shape in A.tail_rows
+        ]
+        # the head acts through log|H_j| and through A~:  with E_j = C_j (Lambda Q Lambda') C_j',
+        # dd/dT = 2 sum_j (A_j - E_j + A_j M_j E_j) P_j  (eq-7-gradient)
+        E = A.coupling.outer(self._between_lambdas(Q))
+        ME = np.einsum("acj,cbj->abj", self.M, E)
+        inner = A.head - E + np.einsum("acj,cbj->abj", A.head, ME)
+        return A.joined(2 * np.einsum("acj,cbj->ab", inner, self.P), tail)
+
+    def degrees_of_freedom(self, reml: bool) -> list[FloatArray]:
+        """Effective degrees of freedom of each effect, summed over the levels: shapes (k,)."""
+        A = self.A
+        Q = self._tail_inverse(len(self.L) - 1 if reml else A.m)
+        # the head's block of the inverse is H_j^-1 + P_j' E_j P_j, and H_j^-1 = I - P_j' A_j T
+        E = A.coupling.outer(self._between_lambdas(Q))
+        AT = np.einsum("acj,cb->abj", A.head, A.parted(self.T)[0])
+        EP = np.einsum("acj,cbj->abj", E, self.P)
+        head = np.einsum("abj,abj->b", self.P, AT - EP)
+        diagonals = by_term(np.diag(Q)[: A.m], A.tail_shapes)
+        return A.joined(head, [len(part) - part.sum(axis=0) for part in diagonals])
+
+    def conditional_covariances(self) -> list[FloatArray]:
+        """Covariance of the effects of each level given y, over sigma^2: shapes (m, k, k).
+
+        References
+        ----------
+        Bates et al. (2015), equations 57 to 59.
+        """
+        A = self.A
+        G = self._between_lambdas(self._tail_inverse(A.m))
+        tail = []
+        for rows, (levels, k, _) in A.tail_rows:
+            blocks, level = G[rows, rows].reshape(levels, k, levels, k), np.arange(levels)
+            tail.append(blocks[level, :, level, :])
+        return A.joined(self._head_covariances(G).transpose(2, 0, 1), tail)
+
+    def _head_covariances(self, G: FloatArray) -> FloatArray:
+        """M_j + M_j E_j M_j with E_j = C_j G C_j', shape (k, k, J)."""
+        E = self.A.coupling.outer(G)
+        return np.asarray(self.M + np.einsum("acj,cdj,dbj->abj", self.M, E, self.M))
+
+    def joint_covariance(self, term: int, level: int) -> FloatArray:
+        """Covariance of (b - b_hat, beta - beta_hat) given y over sigma^2, b of one level.
+
+        References
+        ----------
+        Henderson (1975); for smooths, Nychka (1988) and Wood (2017), section 4.2.4.
+        """
+        A, t = self.A, len(self.L)
+        G = self._between_lambdas(self._tail_inverse(t - 1))
+        fixed = np.arange(A.m, t - 1)
+        if term != A.first:
+            rows, (_, k, _) = A.tail_rows[term - (term > A.first)]
+            at = rows.start + level * k
+            chosen = np.concatenate([np.arange(at, at + k), fixed])
+            return np.asarray(G[np.ix_(chosen, chosen)])
+        # [ M + M C G C' M'   -M C G ]
+        # [     -G C' M'         G   ]
+        C = np.hstack([*self._sparse_rows(level), A.dense[:, :, level]])
+        M = self.M[:, :, level]
+        F = np.vstack([-M @ C, np.eye(t)[fixed]])
+        covariance: FloatArray = F @ G @ F.T
+        covariance[: len(M), : len(M)] += M
+        return covariance
+
+    def _sparse_rows(self, level: int) -> list[FloatArray]:
+        blocks = [block[[level]].toarray() for block in self.A.sparse]
+        return [np.vstack(blocks)] if blocks else []
+
+    def solve(self) -> tuple[FloatArray, list[FloatArray]]:
+        """Beta and the spherical effects u of each term, the minimum of penalized least squares."""
+        A, m = self.A, self.A.m
+        solution = self._coefficients()
+        u, beta = by_term(solution[:m], A.tail_shapes), solution[m:]
+        # u_j = P_j' C_j (-b_t, -beta, 1)
+        Cv = np.einsum("btj,t->bj", A.dense, np.append(-beta, 1.0)) - self._coupled(u)
+        return beta, A.joined(np.einsum("baj,bj->ja", self.P, Cv), u)
+
+    def _coupled(self, u: Sequence[FloatArray]) -> FloatArray:
+        """C b of the head for the effects b = Lambda u of the tail, shape (k, J)."""
+        A = self.A
+        if not A.sparse:
+            return np.zeros(A.head.shape[1:])
+        parts = [(u_f @ T_f.T).ravel() for u_f, T_f in zip(u, A.parted(self.T)[1], strict=True)]
+        b = np.concatenate(parts)
+        return np.stack([block @ b for block in A.sparse])
+
+    def solve_spherical(self, q: Sequence[FloatArray]) -> list[FloatArray]:
+        """Solve (Lambda'Z'WZ Lambda + I) u = q, for parts of shape (m, k)."""
+        A, m = self.A, self.A.m
+        q_h, q_t = A.parted(q)
+        head = np.einsum("abj,jb->ja", self.H_inverse, q_h)
+        if not q_t:
+            return [head]
+        # S u_t = q_t - sum_j Lambda_t' C_j' P_j q_j,  and  u_j = H_j^-1 q_j - P_j' C_j Lambda_t u_t
+        Pq = np.einsum("abj,jb->aj", self.P, q_h)
+        known = sum(block.T @ Pq_a for block, Pq_a in zip(A.sparse, Pq, strict=True))
+        v = [
+            (q_f - known_f @ T_f).ravel()
+            for q_f, known_f, T_f in zip(
+                q_t, by_term(known, A.tail_shapes), A.parted(self.T)[1], strict=True
+            )
+        ]
+        tail = by_term(dpotrs(self.L[:m, :m], np.concatenate(v), lower=1)[0], A.tail_shapes)
+        return A.joined(head - np.einsum("baj,bj->ja", self.P, self._coupled(tail)), tail)
+
+    def row_variances(self, factors: Sequence[Factor]) -> FloatArray:
+        """Diagonal of Z Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'Z', one entry for each row.
+
+        Over sigma^2 they are the variances of Z b given y, and times W the leverages of the rows.
+
+        Parameters
+        ----------
+        factors : sequence of Factor
+            The columns of Z.
+
+        Returns
+        -------
+        ndarray, shape (n,)
+            Variances.
+        """
+        head, others = self.A.parted(factors)
+        m = self.A.m
+        G = self._between_lambdas(self._tail_inverse(m))
+        h = _quadratic(head, self._head_covariances(G) if others else self.M)
+        # of the tail: G; and between the two: -M_j C_j G, for some levels at a time
+        columns, at = [], 0
+        for f in others:
+            columns += [(at + b + f.shape.k * f.codes, z) for b, z in enumerate(f.effects)]
+            at += f.shape.size
+        for s, (column, z) in enumerate(columns):
+            h += z * z * G[column, column]
+            for other, z_other in columns[:s]:
+                h += 2 * z * z_other * G[column, other]
+        order = np.argsort(head.codes, kind="stable") if columns else head.codes
+        ends = np.searchsorted(head.codes[order], np.arange(head.shape.levels + 1))
+        chunk = max(1, ENTRIES // max(m, 1))
+        for first in range(0, head.shape.levels if columns else 0, chunk):
+            last = min(first + chunk, head.shape.levels)
+            rows = order[ends[first] : ends[last]]
+            codes = head.codes[rows] - first
+            CG = [block[first:last] @ G[:m, :m] for block in self.A.sparse]
+            for a, z_head in enumerate(head.effects):
+                MCG = sum(self.M[a, b, first:last, None] * CG_b for b, CG_b in enumerate(CG))
+                for column, z in columns:
+                    h[rows] -= 2 * z_head[rows] * z[rows] * MCG[codes, column[rows]]
+        return h
+
+    def _coefficients(self) -> FloatArray:
+        """Return (u, beta) of the tail from L' (u, beta) = l_y."""
+        if len(self.L) == 1:  # neither a tail nor X
+            return np.empty(0)
+        solution, _ = dtrtrs(self.L[:-1, :-1], self.L[-1, :-1], lower=1, trans=1)
+        return np.asarray(solution, dtype=np.float64)
+
+    def _tail_inverse(self, r: int) -> FloatArray:
+        """Inverse of the first r rows and columns of L L', the rest zero, shape (t, t)."""
+        Q = np.zeros(self.L.shape)
+        if r:
+            inverse, _ = dpotri(np.array(self.L[:r, :r], order="F"), lower=1, overwrite_c=1)
+            # above the diagonal L and its inverse are zero
+            np.add(inverse, inverse.T, out=Q[:r, :r])
+            np.einsum("ss->s", Q)[:r] /= 2
+        return Q
+
+    def _between_lambdas(self, Q: FloatArray) -> FloatArray:
+        """Return Lambda Q Lambda' of the tail, for a symmetric Q."""
+        transposed = [T_f.T for T_f in self.A.parted(self.T)[1]]
+        return self.A.times_lambda(self.A.times_lambda(Q, transposed).T, transposed)
+
+
+# ---- small blocks, all levels at once ----
+
+
+def _left(T: FloatArray, B: FloatArray) -> FloatArray:
+    """T B_j for each level, B of shape (k, k, J)."""
+    return (T @ B.reshape(len(B), -1)).reshape(B.shape)
+
+
+def _quadratic(factor: Factor, M: FloatArray) -> FloatArray:
+    """Compute z' M_j z for each row, z its effects and j its level."""
+    value = np.zeros(len(factor.codes))
+    for a, z in enumerate(factor.effects):
+        for b in range(a):
+            value += 2 * z * factor.effects[b] * M[a, b][factor.codes]
+        value += z * z * M[a, a][factor.codes]
+    return value
+
+
+def _inverse(H: FloatArray) -> tuple[FloatArray, float]:
+    """Inverses of symmetric positive definite blocks (k, k, J), and the sum of log|H_j|."""
+    k = len(H)
+    if k == 1:
+        return 1 / H, float(np.log(H).sum())
+    if k > H.shape[2]:  # few large blocks
+        L = np.linalg.cholesky(H.T)
+        log_diagonals = np.log(np.diagonal(L, axis1=1, axis2=2))
+        inverse = np.asarray(np.linalg.inv(H.T).T, dtype=np.float64)
+        return inverse, 2 * float(log_diagonals.sum())
+    # sweep one effect after the other, in place, which leaves -H_j^-1; no pivot needs a search
+    swept, pivots = H.copy(), np.empty(H.shape[1:])
+    for c in range(k):
+        pivots[c] = swept[c, c]
+        column = swept[:, c] / pivots[c]
+        swept -= column[:, None] * swept[c]
+        swept[c] = swept[:, c] = column
+        swept[c, c] = -1 / pivots[c]
+    if not pivots.min() > 0.5:  # H_j - I is not negative, so a pivot below 1 is rounding
+        raise np.linalg.LinAlgError("a block of the head has lost its digits")
+    return -swept, float(np.log(pivots).sum())

@@ -1,131 +1,43 @@
-"""The result of a fit: frozen, with summaries in text and HTML, and predictions.
+"""The results of a fit: frozen, with summaries in text and HTML, and predictions.
 
 What the optimum alone determines is stored; everything else is computed when it is asked for, and
-kept. Inside, columns are centered and scaled; `Scales` maps back.
+kept. Inside, columns are centered and scaled; `Problem` and `Scales` map back.
 """
 
-import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import scipy.linalg
 import scipy.special
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import as_vector
-from mixedsmooth.model import blocked, sparse
-from mixedsmooth.model.blocked import Factorized, Products, Shape, deviance, pack, residual_variance
-from mixedsmooth.model.terms import (
-    Covariate,
-    Data,
-    Group,
-    Linear,
-    Spline,
-    codes_at,
-    effect_columns,
-    effect_names,
+from mixedsmooth._checks import as_vector, choice, flag, for_each_row, frozen, share
+from mixedsmooth.model.covariance import Full, Scalar
+from mixedsmooth.model.engine import Factorization
+from mixedsmooth.model.families import Family
+from mixedsmooth.model.laplace import LEAST_WEIGHT
+from mixedsmooth.model.optimize import residual_and_degrees
+from mixedsmooth.model.problem import Model, Problem, Scales
+from mixedsmooth.model.summary import (
+    Summary,
+    fixed_table,
+    random_rows,
+    random_table,
+    residual_table,
 )
+from mixedsmooth.model.terms import Data, Frame, Group, SmoothPart, read
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
 Method = Literal["REML", "ML", "GCV"]
-
-
-@dataclass(frozen=True, eq=False)
-class Model:
-    """What was asked for: the data and the terms.
-
-    Attributes
-    ----------
-    y : ndarray, shape (n,)
-        Response.
-    intercept : bool
-        Whether X has a column of ones.
-    covariates : tuple of Covariate
-        The other columns of X.
-    groups : tuple of Group
-        Random-effects terms in the user's order, which is that of theta.
-    weights : ndarray, shape (n,), or None
-        Weights of the rows.
-    sigma : float or None
-        The residual standard deviation, where it is known.
-    """
-
-    y: FloatArray
-    intercept: bool
-    covariates: tuple[Covariate, ...]
-    groups: tuple[Group, ...]
-    weights: FloatArray | None
-    sigma: float | None
-
-    @cached_property
-    def fixed_names(self) -> list[str]:
-        """Names of the columns of X."""
-        ones = ["(Intercept)"] if self.intercept else []
-        return ones + [name for covariate in self.covariates for name in covariate.names]
-
-    @cached_property
-    def group_names(self) -> list[str]:
-        """Names of the terms: the factor, with .1, .2, ... when it occurs again."""
-        factors = [g.factor for g in self.groups]
-        seen = [factors[:i].count(factor) for i, factor in enumerate(factors)]
-        return [f"{f}.{i}" if i else f for f, i in zip(factors, seen, strict=True)]
-
-    @cached_property
-    def shapes(self) -> list[Shape]:
-        """Shapes of the terms, in the user's order."""
-        return [
-            Shape(len(g.levels), len(effect_names(g)), g.correlated, g.scalar) for g in self.groups
-        ]
-
-    @cached_property
-    def order(self) -> list[int]:
-        """Positions of the terms in the blocks: the head is the one with most levels."""
-        sizes = [(shape.levels, shape.effects) for shape in self.shapes]
-        head = sizes.index(max(sizes))
-        return [head, *(i for i in range(len(sizes)) if i != head)]
-
-
-@dataclass(frozen=True, eq=False)
-class Scales:
-    """How the inner, centered and scaled columns relate to the user's.
-
-    Attributes
-    ----------
-    beta_0 : ndarray, shape (p,)
-        Least-squares coefficients, which are taken out of y before anything else.
-    y_scale : float
-        y = X beta_0 + y_scale times the inner y.
-    K : ndarray, shape (p, p)
-        The inner X is X K.
-    B : tuple of ndarray, each of shape (k, k)
-        The inner effects of a level are B b / y_scale, for each term in the user's order.
-    criterion : float
-        What to add to the inner criterion.
-    """
-
-    beta_0: FloatArray
-    y_scale: float
-    K: FloatArray
-    B: tuple[FloatArray, ...]
-    criterion: float
-
-    def outward(self, T: Sequence[FloatArray], model: Model) -> list[FloatArray]:
-        """Map the inner T, head first, to the user's T in the user's order."""
-        back: list[FloatArray] = [np.empty(0)] * len(T)
-        for i, inner in zip(model.order, T, strict=True):
-            back[i] = _triangle(np.linalg.solve(self.B[i], inner))
-        return back
-
-    def inward(self, T: Sequence[FloatArray], model: Model) -> list[FloatArray]:
-        """Map the user's T to the inner T, head first."""
-        return [_triangle(self.B[i] @ T[i]) for i in model.order]
+GeneralizedMethod = Literal["laplace", "pql", "agq"]
+POPULATION = '; new_levels="population" predicts with the population mean'
+METHODS, GENERALIZED_METHODS = get_args(Method), get_args(GeneralizedMethod)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,6 +58,17 @@ class RandomEffects:
         Predicted effects (BLUPs), a row for each level.
     conditional : callable
         Computes `conditional_cov`, when it is asked for: in large models it is most of the work.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> sleep = ms.load_sleepstudy()
+    >>> terms = ms.linear(days=sleep.days), ms.group(subject=sleep.subject, days=sleep.days)
+    >>> subject = ms.lmm(sleep.reaction, *terms).random["subject"]
+    >>> print(subject.names, subject.sd.round(2), subject.corr[0, 1].round(2))
+    ['(Intercept)', 'days'] [24.74 5.92] 0.07
+    >>> print(subject.levels[0], subject.effects[0].round(2), subject.conditional_sd[0].round(2))
+    308 [2.26 9.2 ] [12.07 2.3 ]
     """
 
     name: str
@@ -158,7 +81,7 @@ class RandomEffects:
     @cached_property
     def conditional_cov(self) -> FloatArray:
         """Covariance of the effects given y at the estimated parameters, shape (m, k, k)."""
-        return self.conditional()
+        return _locked(self.conditional())
 
     @property
     def sd(self) -> FloatArray:
@@ -200,7 +123,8 @@ class Curve:
         Pointwise standard errors: of the curve given y, with the straight line and the intercept
         estimated and the variances taken as known.
     edf : float
-        Effective degrees of freedom, the straight line included.
+        Effective degrees of freedom, the straight line included; for curves that share a smoothing
+        parameter, those of all of them.
     """
 
     label: str
@@ -226,10 +150,13 @@ class Curve:
         ------
         ValueError
             If `level` is not between 0 and 1.
+
+        Examples
+        --------
+        >>> Curve("s(x)", np.zeros(1), np.zeros(1), np.ones(1), 1.0).interval()[1].round(2)
+        array([1.96])
         """
-        if not 0 < level < 1:
-            raise ValueError(f"level must be between 0 and 1, found {level}")
-        half = float(scipy.special.ndtri((1 + level) / 2)) * self.se
+        half = float(scipy.special.ndtri((1 + share("level", level)) / 2)) * self.se
         return self.value - half, self.value + half
 
 
@@ -239,57 +166,65 @@ class Fit:
 
     Attributes
     ----------
-    model : Model
-        Data and terms.
+    problem : Problem
+        Data and terms, in the columns that were fitted.
     scales : Scales
-        How inner columns relate to the user's.
+        How the inner response relates to the user's.
     method : {"REML", "ML", "GCV"}
         What was optimized.
-    products : Products
-        Cross-products of the inner columns.
-    factorization : Factorized
-        Their factorization at the optimum.
+    factorization : engine.Factorization
+        The cross-products, factored at the optimum.
     converged : bool
         Whether another step would lower the criterion by less than 1e-6.
     reason : str
         Why the search ended.
     evaluations : int
         How often the criterion and its gradient were computed.
+    solver : callable
+        What fits a problem, for another fit like this one.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> sleep = ms.load_sleepstudy()
+    >>> terms = ms.linear(days=sleep.days), ms.group(subject=sleep.subject, days=sleep.days)
+    >>> fit = ms.lmm(sleep.reaction, *terms)
+    >>> fit
+    <Fit by REML: 180 rows, criterion 1743.6283>
+    >>> print(fit.names, fit.beta.round(2), fit.se.round(2), round(fit.sigma, 2))
+    ['(Intercept)', 'days'] [251.41 10.47] [6.82 1.55] 25.59
     """
 
-    model: Model
+    problem: Problem
     scales: Scales
     method: Method
-    products: Products
-    factorization: Factorized
+    factorization: Factorization
     converged: bool
     reason: str
     evaluations: int
+    solver: Callable[..., "Fit"]
 
     @property
-    def _engine(self) -> ModuleType:
-        return engine_of(self.products)
+    def model(self) -> Model:
+        """Data and terms."""
+        return self.problem.model
 
     # ---- parameters ----
 
     @property
     def names(self) -> list[str]:
         """Names of the fixed effects."""
-        return self.model.fixed_names
-
-    @property
-    def theta(self) -> FloatArray:
-        """Entries of the relative covariance factors, term by term, column by column."""
-        return pack(self._factors, self.model.shapes)
+        return list(self.model.fixed_names)
 
     @cached_property
-    def _factors(self) -> list[FloatArray]:
-        return self.scales.outward(self.factorization.T, self.model)
+    def theta(self) -> FloatArray:
+        """Entries of the relative covariance factors, term by term, column by column."""
+        return _locked(self.problem.theta(self.factorization.T))
 
     @property
     def n(self) -> int:
         """Number of rows."""
-        return self.products.n
+        return len(self.model.y)
 
     @cached_property
     def sigma(self) -> float:
@@ -299,24 +234,21 @@ class Fit:
             return self.scales.y_scale * float(np.sqrt(rss / (self.n - edf)))
         if self.model.sigma is not None:
             return self.model.sigma
-        variance = residual_variance(self.products, self.factorization, self.method == "REML")
+        variance = self.factorization.residual_variance(self.method == "REML")
         return self.scales.y_scale * float(np.sqrt(variance))
 
     @cached_property
     def _residual_and_degrees(self) -> tuple[float, float]:
-        return residual_and_degrees(self.products, self.factorization)
+        return residual_and_degrees(self.factorization)
 
     @cached_property
     def _solution(self) -> tuple[FloatArray, list[FloatArray]]:
-        """Beta and b in the user's units and order."""
-        inner_beta, inner_u = self._engine.solve(self.products, self.factorization)
-        inner_b = [u @ T.T for u, T in zip(inner_u, self.factorization.T, strict=True)]
-        beta = self.scales.beta_0 + self.scales.y_scale * (self.scales.K @ inner_beta)
-        b = [
-            self.scales.y_scale * np.linalg.solve(B, effects.T).T
-            for B, effects in zip(self.scales.B, self._in_user_order(inner_b), strict=True)
-        ]
-        return beta, b
+        """Beta and b in the user's units."""
+        f, scale = self.factorization, self.scales.y_scale
+        beta, u = f.solve()
+        b = self.problem.effects([u_f @ T_f.T for u_f, T_f in zip(u, f.T, strict=True)])
+        beta = self.scales.beta_0 + scale * (self.problem.K @ beta)
+        return _locked(beta), [_locked(scale * effects) for effects in b]
 
     @property
     def beta(self) -> FloatArray:
@@ -326,29 +258,25 @@ class Fit:
     @cached_property
     def cov_beta(self) -> FloatArray:
         """Covariance of the fixed effects, shape (p, p)."""
-        L_X = self.factorization.L_X(self.products.p)
-        # sigma^2 (L_X L_X')^-1 = (sigma L_X^-1)' (sigma L_X^-1), mapped by K
-        root = scipy.linalg.solve_triangular(L_X, self.scales.K.T * self.sigma, lower=True)
-        covariance: FloatArray = root.T @ root
-        return covariance
+        return _locked(self.sigma**2 * self.factorization.covariance_of_beta(self.problem.K))
 
     @property
     def se(self) -> FloatArray:
         """Standard errors of the fixed effects, shape (p,)."""
-        return np.sqrt(np.diag(self.cov_beta))
+        return _locked(np.sqrt(np.diag(self.cov_beta)))
 
     # ---- likelihood ----
 
     @cached_property
     def criterion(self) -> float:
         """Minus twice the log-likelihood or restricted log-likelihood; or the GCV score."""
+        scale = self.scales.y_scale
         if self.method == "GCV":
             rss, edf = self._residual_and_degrees
-            return self.scales.y_scale**2 * self.n * rss / (self.n - edf) ** 2
-        known = self.model.sigma
-        variance = None if known is None else (known / self.scales.y_scale) ** 2
-        inner = deviance(self.products, self.factorization, self.method == "REML", variance)
-        return inner + self.scales.criterion
+            return scale**2 * self.n * rss / (self.n - edf) ** 2
+        reml, known = self.method == "REML", self.model.sigma
+        variance = None if known is None else (known / scale) ** 2
+        return self.factorization.deviance(reml, variance) + self.problem.offset(scale, reml)
 
     @property
     def loglik(self) -> float:
@@ -378,64 +306,65 @@ class Fit:
 
     # ---- random effects ----
 
-    @cached_property
+    @property
     def random(self) -> dict[str, RandomEffects]:
         """The random effects of each term, by the name of its factor."""
-        random = {}
-        for i, (name, g) in enumerate(zip(self.model.group_names, self.model.groups, strict=True)):
-            random[name] = RandomEffects(
+        return dict(self._random)
+
+    @cached_property
+    def _random(self) -> dict[str, RandomEffects]:
+        T = self.problem.outward(self.factorization.T)
+        return {
+            name: RandomEffects(
                 name=g.factor,
                 levels=g.levels,
-                names=effect_names(g),
-                cov=self.sigma**2 * self._factors[i] @ self._factors[i].T,
+                names=g.names,
+                cov=_locked(self.sigma**2 * T[i] @ T[i].T),
                 effects=self._solution[1][i],
                 conditional=partial(self._conditional_covariance, i),
             )
-        return random
+            for i, (name, g) in enumerate(
+                zip(self.model.group_names, self.model.groups, strict=True)
+            )
+        }
 
     @cached_property
     def _inner_covariances(self) -> list[FloatArray]:
-        return self._in_user_order(
-            self._engine.conditional_covariances(self.products, self.factorization)
-        )
+        return self.factorization.conditional_covariances()
 
     def _conditional_covariance(self, term: int) -> FloatArray:
-        B = self.scales.B[term]
-        back = self.sigma * scipy.linalg.solve_triangular(B, np.eye(len(B)))
-        covariance: FloatArray = back @ self._inner_covariances[term] @ back.T
-        return covariance
+        back = self.sigma * self.problem.back[term]
+        return back @ self._inner_covariances[term] @ back.T
 
-    @cached_property
+    @property
     def edf(self) -> dict[str, float]:
         """Effective degrees of freedom: of the fixed effects, and of each random-effects term.
 
         Exact, but for models of the sparse engine, where they are estimated to about a percent.
         """
-        degrees = self._engine.degrees_of_freedom(self.products, self.factorization, reml=True)
-        random = [float(of_effects.sum()) for of_effects in self._in_user_order(degrees)]
-        edf = {"fixed": float(self.products.p)}
-        edf |= dict(zip(self.model.group_names, random, strict=True))
-        for line in self.model.covariates:
-            if isinstance(line, Spline):  # the straight line of a smooth belongs to it
-                edf["fixed"] -= len(line.names)
-                edf[line.label] += len(line.names)
-        return edf
+        return dict(self._edf)
 
-    def _in_user_order(self, blocks: Sequence[Any]) -> list[Any]:
-        back: list[Any] = [None] * len(blocks)
-        for i, block in zip(self.model.order, blocks, strict=True):
-            back[i] = block
-        return back
+    @cached_property
+    def _edf(self) -> dict[str, float]:
+        degrees = self.factorization.degrees_of_freedom(reml=True)
+        totals = (float(of_effects.sum()) for of_effects in degrees)
+        edf = {"fixed": float(len(self.names))}
+        edf |= dict(zip(self.model.group_names, totals, strict=True))
+        for line in self.model.lines:  # the straight line of a smooth belongs to it
+            edf["fixed"] -= len(line.names)
+            edf[line.name] += len(line.names)
+        return edf
 
     # ---- smooths ----
 
-    def smooth(self, name: str, grid: ArrayLike) -> "Curve":
+    def smooth(self, name: str, grid: ArrayLike) -> Curve:
         """Return a smooth over a grid, with pointwise Bayesian intervals.
 
         Parameters
         ----------
         name : str
-            The covariate, or the label of the smooth, such as ``s(days)``.
+            The covariate, or the label of the smooth, such as ``s(days)``; for a curve of one level
+            ``s(days):subject[308]``.
         grid : array_like, shape (m,)
             Where to evaluate it, in the units of the covariate.
 
@@ -463,54 +392,49 @@ class Fit:
         >>> print(curve.value.round(2), curve.se.round(2))
         [ 0.78 -0.28  0.22] [0.37 0.19 0.24]
         """
-        curves = {
-            label: g
-            for label, g in zip(self.model.group_names, self.model.groups, strict=True)
-            if g.is_curve
-        }
-        fitting = [label for label, g in curves.items() if name in (label, g.covariates[0].name)]
+        curves = self._curves()
+        fitting = [curve for curve in curves if name in (curve[0], curve[-1].basis.names[0])]
         if len(fitting) != 1:
-            known = ", ".join(curves) or "none"
+            known = ", ".join(label for label, *_ in curves) or "none"
             raise ValueError(f"name {name!r} fits {len(fitting)} smooths; the model has {known}")
-        (label,) = fitting
-        term = self.model.group_names.index(label)
-        part = self.model.groups[term].covariates[0]
-        assert isinstance(part, Spline)
-        x = as_vector(part.name, grid)
-        random, fixed = part.smooth.random(x), np.zeros((len(x), self.products.p))
-        own = [j for j, column in enumerate(self.names) if column == label]
-        fixed[:, own] = part.smooth.fixed(x)
-        value = random @ self._solution[1][term][0] + fixed @ self.beta
+        ((label, term, level, part),) = fitting
+        x = as_vector(part.basis.names[0], grid)
+        columns = part.basis.columns(x)
+        random, fixed = columns @ part.to, np.zeros((len(x), len(self.names)))
+        for line in self.model.lines:
+            if line.name == label:
+                own = [j for j, column in enumerate(self.names) if column in line.names]
+                fixed[:, own] = columns @ line.to
+        value = random @ self._solution[1][term][level] + fixed @ self.beta
         # of (b, beta) in inner units, and back
-        inner = self._engine.joint_covariance(
-            self.products, self.factorization, self.model.order.index(term)
-        )
-        back = scipy.linalg.block_diag(
-            scipy.linalg.solve_triangular(self.scales.B[term], np.eye(random.shape[1])),
-            self.scales.K,
-        )
-        columns = self.sigma * np.hstack([random, fixed]) @ back
-        variance = np.einsum("ij,jk,ik->i", columns, inner, columns)
-        return Curve(label, x, value, np.sqrt(np.maximum(variance, 0.0)), self.edf[label])
+        inner = self.factorization.joint_covariance(term, level)
+        back = scipy.linalg.block_diag(self.problem.back[term], self.problem.K)
+        rows = self.sigma * np.hstack([random, fixed]) @ back
+        variance = np.einsum("ij,jk,ik->i", rows, inner, rows)
+        edf = self.edf[self.model.group_names[term]]
+        se = _locked(np.sqrt(np.maximum(variance, 0.0)))
+        return Curve(label, frozen(x), _locked(value), se, edf)
+
+    def _curves(self) -> list[tuple[str, int, int, SmoothPart]]:
+        """Label, term, level and part of each curve."""
+        return [
+            (part.name if g.is_curve else f"{part.name}[{level}]", i, code, part)
+            for i, g in enumerate(self.model.groups)
+            if isinstance(part := g.parts[0], SmoothPart)
+            for code, level in enumerate(g.levels)
+        ]
 
     # ---- predictions ----
 
     @cached_property
     def fitted(self) -> FloatArray:
         """X beta + Z b for the rows of the data, shape (n,)."""
-        return self._linear_part()
+        return _locked(self._linear_part(self.model.frame, self.model.groups))
 
-    def _linear_part(self) -> FloatArray:
-        model = self.model
-        value = self._fixed_part(model.covariates, self.n)
-        for name, g in zip(model.group_names, model.groups, strict=True):
-            value += _random_part(self.random[name].effects, g.codes, g, g.covariates)
-        return value
-
-    @property
+    @cached_property
     def residuals(self) -> FloatArray:
         """Y minus fitted, shape (n,)."""
-        return self.model.y - self.fitted
+        return _locked(self.model.y - self.fitted)
 
     def predict(
         self,
@@ -527,7 +451,7 @@ class Fit:
             Columns by the names that the terms were given: a dict, a data frame.
         effects : bool
             Whether to add the predicted random effects of groups; without them the prediction is
-            that of the population, X beta and smooths, and no grouping factor is needed.
+            that of the population: X beta and all smooths.
         new_levels : {"error", "population"}
             What to do with a label that the model does not know: raise, or predict with random
             effects of zero, their mean in the population.
@@ -554,52 +478,52 @@ class Fit:
         >>> fit.predict({"days": [0, 9], "subject": ["308", "308"]}).round(2)
         array([253.66, 430.66])
         """
-        if new_levels not in ("error", "population"):
-            raise ValueError(f'new_levels must be "error" or "population", found {new_levels!r}')
-        covariates = tuple(covariate.at(data) for covariate in self.model.covariates)
-        parts = []
-        for name, g in zip(self.model.group_names, self.model.groups, strict=True):
-            if not (effects or g.is_curve):
-                continue
-            codes = codes_at(g, data)
-            if new_levels == "error" and codes.min() < 0:
-                labels = np.asarray(data[g.factor])
+        choice("new_levels", new_levels, ("error", "population"))
+        with_effects = flag("effects", effects)
+        groups = [g for g in self.model.groups if with_effects or g.is_smooth]
+        parts = [*self.model.fixed, *(part for g in groups for part in g.parts)]
+        covariates = [each for part in parts for each in part.inputs]
+        factors = [each for g in groups for each in g.factor_inputs]
+        frame = read(data, [*factors, *covariates])
+        strict = {each.name for each in covariates}
+        for name, (codes, levels) in frame.labels.items():
+            new = np.flatnonzero(codes < 0)
+            if len(new) and (new_levels == "error" or name in strict):
+                known = ", ".join(str(level) for level in levels[:5])
+                more = ", ..." if len(levels) > 5 else ""
+                hint = "" if name in strict else POPULATION
                 raise ValueError(
-                    f"{g.factor} has the new label {labels[codes < 0][0]!s}, for which nothing was "
-                    'learned; new_levels="population" predicts with the population mean'
+                    f"{name} has the new label {_label(data, name, new[0])}, for which nothing was "
+                    f"learned; the model knows {known}{more}{hint}"
                 )
-            slopes = tuple(covariate.at(data) for covariate in g.covariates)
-            parts.append((self.random[name].effects, codes, g, slopes))
-        lengths = {c.name: len(c.values) for c in covariates}
-        for _, codes, g, slopes in parts:
-            lengths |= {g.factor: len(codes)} | {c.name: len(c.values) for c in slopes}
-        if not lengths:  # an intercept alone needs no column, and the data tell how many rows
-            lengths = {name: np.size(data[name]) for name in data}
-        if len(set(lengths.values())) != 1:
-            raise ValueError(f"data must have columns of one length; found {lengths}")
-        n = next(iter(lengths.values()))
-        value = self._fixed_part(covariates, n)
-        for part in parts:
-            value += _random_part(*part)
-        return value
+        return self._linear_part(frame, groups)
 
-    def _fixed_part(self, covariates: tuple[Covariate, ...], n: int) -> FloatArray:
-        columns = effect_columns(self.model.intercept, covariates, n)
-        value = np.zeros(n)
+    def _linear_part(self, frame: Frame, groups: Sequence[Group]) -> FloatArray:
+        """X beta + Z b; a code of -1 stands for effects of zero."""
+        value = np.zeros(frame.n)
+        columns = [column for part in self.model.fixed for column in part.columns(frame)]
         for coefficient, column in zip(self.beta, columns, strict=True):
             value += coefficient * column
+        for g in groups:
+            b = self._solution[1][self.model.groups.index(g)]
+            codes = g.codes(frame)
+            for a, column in enumerate(g.columns(frame)):
+                value += np.where(codes >= 0, column * b[codes, a], 0.0)
         return value
 
     # ---- another fit ----
 
-    def refit(self, method: Method) -> "Fit":
-        """Fit the same model to the same data by another method, starting at this optimum.
+    def refit(self, method: Method | None = None, *, theta: ArrayLike | None = None) -> "Fit":
+        """Fit the same model to the same data by another method, or at a given theta.
 
         Parameters
         ----------
-        method : {"REML", "ML"}
-            Restricted or full maximum likelihood. Compare fits that differ in their fixed effects
-            by ML: REML criteria of different X are not comparable.
+        method : {"REML", "ML", "GCV"}, optional
+            The method; otherwise the same. Compare fits that differ in their fixed effects by ML:
+            REML criteria of different X are not comparable.
+        theta : array_like, optional
+            Entries of the relative covariance factors to hold, in the order of `theta`; nothing is
+            searched then.
 
         Returns
         -------
@@ -609,124 +533,102 @@ class Fit:
         Raises
         ------
         ValueError
-            If `method` is unknown.
+            If `method` is unknown, or `theta` does not fit.
 
         Examples
         --------
         >>> import mixedsmooth as ms
         >>> sleep = ms.load_sleepstudy()
         >>> terms = ms.linear(days=sleep.days), ms.group(subject=sleep.subject)
-        >>> ms.lmm(sleep.reaction, *terms).refit("ML")
+        >>> fit = ms.lmm(sleep.reaction, *terms)
+        >>> fit.refit("ML")
         <Fit by ML: 180 rows, criterion 1794.0786>
+        >>> fit.refit(theta=[0.0])
+        <Fit by REML: 180 rows, criterion 1893.6637>
         """
-        from mixedsmooth.model.lmm import lmm  # lmm imports Fit: at the top it would be a circle
+        A = self.factorization.A
+        method = self.method if method is None else method
+        return self.solver(self.problem, method, A=A, theta=theta)
 
-        model = self.model
-        fixed = Linear(model.intercept, model.covariates)
-        return lmm(
-            model.y,
-            fixed,
-            *model.groups,
-            method=method,
-            weights=model.weights,
-            sigma=model.sigma,
-            start=self.theta,
-        )
+    def with_response(self, y: ArrayLike, *, theta: ArrayLike | None = None) -> "Fit":
+        """Fit the same model to another response, and use again what does not depend on it.
+
+        Parameters
+        ----------
+        y : array_like, shape (n,)
+            The new response.
+        theta : array_like, optional
+            Entries of the relative covariance factors to hold, in the order of `theta`; nothing is
+            searched then.
+
+        Returns
+        -------
+        Fit
+            The new fit, by the same method; this one stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If `y` or `theta` do not fit.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> sleep = ms.load_sleepstudy()
+        >>> terms = ms.linear(days=sleep.days), ms.group(subject=sleep.subject)
+        >>> fit = ms.lmm(sleep.reaction, *terms)
+        >>> fit.with_response(sleep.reaction / 1000).beta.round(4)  # in seconds
+        array([0.2514, 0.0105])
+        """
+        return replace(self, problem=self.problem.with_response(y)).refit(theta=theta)
 
     # ---- summaries ----
 
     def __str__(self) -> str:
         """Summarize the fit as lme4 does."""
-        title, notes, tables = self._summary()
-        parts = [title]
-        for caption, header, rows in tables:
-            lines = [header, *rows]
-            widths = [max(len(line[c]) for line in lines) for c in range(len(header))]
-            text = [
-                "  ".join(
-                    cell.ljust(width) if c < _TEXT_COLUMNS[caption] else cell.rjust(width)
-                    for c, (cell, width) in enumerate(zip(line, widths, strict=True))
-                ).rstrip()
-                for line in lines
-            ]
-            parts.append("\n".join([f"{caption}:", *(f" {line}" for line in text)]))
-        return "\n\n".join([*parts, "\n".join(notes)])
+        return self._summary().text()
 
     def __repr__(self) -> str:
         """Tell the kind of model, its size and its criterion."""
         return f"<Fit by {self.method}: {self.n} rows, criterion {self.criterion:.4f}>"
 
     def _repr_html_(self) -> str:
-        title, notes, tables = self._summary()
-        parts = [f"<p>{html.escape(title)}</p>"]
-        for caption, header, rows in tables:
-            head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
-            body = "".join(
-                "<tr>"
-                + "".join(
-                    f'<th scope="row">{html.escape(cell)}</th>'
-                    if c < _TEXT_COLUMNS[caption]
-                    else f'<td class="number">{html.escape(cell)}</td>'
-                    for c, cell in enumerate(row)
-                )
-                + "</tr>"
-                for row in rows
-            )
-            parts.append(
-                f'<div class="table-scroll"><table class="fit"><caption>{caption}</caption>'
-                f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-            )
-        parts += [f"<p>{html.escape(note)}</p>" for note in notes]
-        return "\n".join(parts)
+        return self._summary().html()
 
-    def _summary(self) -> tuple[str, list[str], list[tuple[str, list[str], list[list[str]]]]]:
-        """Title, notes, and tables of (caption, header, rows)."""
+    def _summary(self) -> Summary:
         caption, scaled = self._scaled_residuals()
-        quantiles = np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1])
-        residuals = (
-            caption,
-            ["Min", "1Q", "Median", "3Q", "Max"],
-            [[f"{q:.4f}" for q in quantiles]],
-        )
-        random_rows = []
-        for term, r in self.random.items():
-            scalar = self.model.groups[self.model.group_names.index(term)].scalar
-            for a, effect in enumerate([f"{len(r.names)} columns"] if scalar else r.names):
-                corr = " ".join(f"{c:.2f}" for c in r.corr[a, :a])
-                first = term if a == 0 else ""
-                row = [first, effect, f"{r.cov[a, a]:.5g}", f"{r.sd[a]:.5g}"]
-                random_rows.append([*row, corr if self._correlated(term) else ""])
+        rows: list[tuple[str, ...]] = []
+        for (term, r), covariance in zip(self.random.items(), self.model.covariances, strict=True):
+            names = [f"{len(r.names)} columns"] if isinstance(covariance, Scalar) else r.names
+            corr = r.corr if isinstance(covariance, Full) else None
+            rows += random_rows(term, names, r.cov, corr)
         if self._has_residual:
-            random_rows.append(["Residual", "", f"{self.sigma**2:.5g}", f"{self.sigma:.5g}", ""])
-        random = ("Random effects", ["Group", "Effect", "Variance", "SD", "Corr"], random_rows)
-        fixed = (
-            "Fixed effects",
-            ["Effect", "Estimate", "SE", "t" if self._has_residual else "z"],
-            [
-                [effect, f"{b:.5g}", f"{s:.5g}", f"{b / s:.2f}"]
-                for effect, b, s in zip(self.names, self.beta, self.se, strict=True)
-            ],
-        )
+            rows.append(("Residual", "", f"{self.sigma**2:.5g}", f"{self.sigma:.5g}", ""))
+        ratio = "t" if self._has_residual else "z"
+        fixed = fixed_table(self.names, self.beta, self.se, ratio)
+        tables = (residual_table(caption, scaled), random_table(rows), fixed)
+        return Summary(self._title(), tables, tuple(self._notes()))
+
+    def _title(self) -> str:
+        names = {"REML": "REML criterion", "ML": "-2 log-likelihood", "GCV": "GCV score"}
+        name = names[self.method]
+        return f"Linear mixed model fit by {self.method}, {name}: {self.criterion:.4f}"
+
+    def _notes(self) -> list[str]:
         factors = {g.factor: len(g.levels) for g in self.model.groups if not g.is_curve}
         groups = ", ".join(f"{levels} {factor}" for factor, levels in factors.items())
-        notes = [f"Rows: {self.n}" + (f"; levels: {groups}" if groups else "")]
-        notes.append(
-            "Effective degrees of freedom: "
-            + ", ".join(f"{term} {value:.2f}" for term, value in self.edf.items())
-        )
-        notes += self._further_notes()
+        degrees = ", ".join(f"{term} {value:.2f}" for term, value in self.edf.items())
+        notes = [
+            f"Rows: {self.n}" + (f"; levels: {groups}" if groups else ""),
+            f"Effective degrees of freedom: {degrees}",
+        ]
         if self.on_boundary:
             notes.append(
                 "On the boundary: a variance is zero or effects are perfectly correlated (singular)"
             )
         if not self.converged:
             notes.append(f"Not converged: {self.reason}")
-        return self._title(), notes, [residuals, random, fixed]
-
-    def _title(self) -> str:
-        names = {"REML": "REML criterion", "ML": "-2 log-likelihood", "GCV": "GCV score"}
-        name = names[self.method]
-        return f"Linear mixed model fit by {self.method}, {name}: {self.criterion:.4f}"
+        return notes
 
     def _scaled_residuals(self) -> tuple[str, FloatArray]:
         scaled = self.residuals / self.sigma
@@ -738,75 +640,281 @@ class Fit:
     def _has_residual(self) -> bool:
         return True
 
-    def _further_notes(self) -> list[str]:
-        return []
 
-    def _correlated(self, term: str) -> bool:
-        return self.model.groups[self.model.group_names.index(term)].correlated
+@dataclass(frozen=True, eq=False, repr=False)
+class GeneralizedFit(Fit):
+    """A fitted generalized linear mixed model.
 
+    Everything that `Fit` has is here on the scale of the link: beta, effects and smooths are parts
+    of the linear predictor, and sigma is 1 unless PQL estimated it. Conditional covariances and
+    effective degrees of freedom are those of the weighted linear mixed model at the mode.
 
-# of the tables of a summary; the other columns are numbers
-_TEXT_COLUMNS = {
-    "Scaled residuals": 0,
-    "Pearson residuals": 0,
-    "Random effects": 2,
-    "Fixed effects": 1,
-}
-
-
-def engine_of(A: Products) -> ModuleType:
-    """Return the module whose functions work on these cross-products: `blocked` or `sparse`.
-
-    Parameters
+    Attributes
     ----------
-    A : Products
-        What one of them formed.
+    method : {"laplace", "pql", "agq"}
+        How the likelihood was approximated.
+    family : Family
+        Distribution of y given the random effects, and its link.
+    offset : ndarray, shape (n,), or None
+        Known part of the linear predictor.
+    estimates : tuple
+        Beta, and b of shape (m, k) for each term.
+    covariance : ndarray, shape (p, p)
+        Covariance of the fixed effects: for "laplace" and "agq" from the curvature of the deviance
+        in theta and beta together, as lme4's glmer has it.
+    deviance : float
+        Minus twice the log-likelihood with all constants; not a number for PQL, which has none.
+    nodes : int
+        Nodes of the quadrature; 1 for Laplace, 0 for PQL.
 
-    Returns
-    -------
-    module
-        It has factorize, gradient, solve, degrees_of_freedom and conditional_covariances.
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> epil = ms.load_epil()
+    >>> terms = ms.linear(lbase=epil.lbase, trt=epil.trt), ms.group(subject=epil.subject)
+    >>> fit = ms.glmm(epil.y, *terms)
+    >>> fit
+    <GeneralizedFit by laplace, poisson: 236 rows, criterion 1343.4250>
+    >>> print(fit.beta.round(3), fit.se.round(3))
+    [ 1.803 1.011 -0.334] [0.108 0.101 0.151]
+    >>> print(round(fit.dispersion, 1))  # twice the variance that a Poisson model allows
+    2.0
     """
-    return sparse if isinstance(A, sparse.SparseCrossProducts) else blocked
+
+    method: GeneralizedMethod  # type: ignore[assignment]
+    solver: Callable[..., "GeneralizedFit"]
+    family: Family
+    offset: FloatArray | None
+    estimates: tuple[FloatArray, list[FloatArray]]
+    covariance: FloatArray
+    deviance: float
+    nodes: int
+
+    # ---- parameters ----
+
+    @cached_property
+    def _solution(self) -> tuple[FloatArray, list[FloatArray]]:
+        beta, b = self.estimates
+        return _locked(beta), [_locked(effects) for effects in b]
+
+    @cached_property
+    def cov_beta(self) -> FloatArray:
+        """Covariance of the fixed effects, shape (p, p)."""
+        return _locked(self.covariance)
+
+    @cached_property
+    def criterion(self) -> float:
+        """Minus twice the log-likelihood, with all constants; not a number for PQL."""
+        return self.deviance
+
+    # ---- fitted values ----
+
+    @cached_property
+    def linear_predictor(self) -> FloatArray:
+        """Eta, offset + X beta + Z b for the rows of the data, shape (n,)."""
+        eta = self._linear_part(self.model.frame, self.model.groups)
+        return _locked(eta if self.offset is None else eta + self.offset)
+
+    @cached_property
+    def fitted(self) -> FloatArray:
+        """Means of y given the predicted effects, shape (n,); for a binomial, of the successes."""
+        return _locked(self.family.scale * self.family.mean(self.linear_predictor))
+
+    @cached_property
+    def pearson(self) -> FloatArray:
+        """Pearson residuals, (y - mean) over the family's standard deviation, shape (n,)."""
+        weight = self.family.moments(self.model.y, self.linear_predictor).weight
+        return _locked(self.residuals / np.sqrt(np.maximum(weight, LEAST_WEIGHT)))
+
+    @property
+    def dispersion(self) -> float:
+        """Pearson's chi-square over the rows less all effective degrees of freedom.
+
+        About 1 if the counts vary as the family says; above 1 with overdispersion. Zeros and ones
+        cannot be overdispersed, so for them it is not a number.
+        """
+        if self.family.binary:
+            return np.nan
+        return float(np.sum(self.pearson**2)) / (self.n - sum(self.edf.values()))
+
+    def predict(
+        self,
+        data: Data,
+        *,
+        effects: bool = True,
+        new_levels: Literal["error", "population"] = "error",
+        scale: Literal["response", "link"] = "response",
+        offset: ArrayLike | None = None,
+    ) -> FloatArray:
+        """Predict the mean of the response, or the linear predictor, for new data.
+
+        Parameters
+        ----------
+        data : mapping of str to array_like
+            Columns by the names that the terms were given: a dict, a data frame.
+        effects : bool
+            Whether to add the predicted random effects of groups. Without them the prediction is
+            the mean in a group with effects of zero, which is not the mean over all groups.
+        new_levels : {"error", "population"}
+            What to do with a label that the model does not know: raise, or predict with random
+            effects of zero.
+        scale : {"response", "link"}
+            Means (for a binomial, the probability of a success), or linear predictors.
+        offset : array_like, shape (m,), or float, optional
+            Known part of the linear predictor of the new rows; needed if the model has one.
+
+        Returns
+        -------
+        ndarray, shape (m,)
+            Predictions.
+
+        Raises
+        ------
+        ValueError
+            As `Fit.predict`; if the offset is missing, does not fit, or the model has none.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> epil = ms.load_epil()
+        >>> fit = ms.glmm(epil.y, ms.linear(lbase=epil.lbase), ms.group(subject=epil.subject))
+        >>> new = {"lbase": [0.0, 1.0], "subject": ["1", "1"]}
+        >>> fit.predict(new).round(2), fit.predict(new, scale="link").round(2)
+        (array([ 6.9 , 18.71]), array([1.93, 2.93]))
+        """
+        choice("scale", scale, ("response", "link"))
+        eta = super().predict(data, effects=effects, new_levels=new_levels)
+        if (offset is None) != (self.offset is None):
+            raise ValueError(
+                "the model has an offset; give that of the new rows, 0 for one unit of exposure"
+                if offset is None
+                else "offset is given, and the model was fitted without one"
+            )
+        if offset is not None:
+            eta = eta + for_each_row("offset", offset, len(eta))
+        return eta if scale == "link" else self.family.mean(eta)
+
+    # ---- another fit ----
+
+    def refit(  # type: ignore[override]
+        self,
+        method: GeneralizedMethod | None = None,
+        *,
+        nodes: int | None = None,
+        theta: ArrayLike | None = None,
+    ) -> "GeneralizedFit":
+        """Fit the same model to the same data by another method, or at a given theta.
+
+        Parameters
+        ----------
+        method : {"laplace", "pql", "agq"}, optional
+            The method; otherwise the same.
+        nodes : int, optional
+            Nodes of the quadrature; otherwise as many as here, or 25.
+        theta : array_like, optional
+            Entries of the covariance factors to hold, in the order of `theta`; only the fixed
+            effects are searched then.
+
+        Returns
+        -------
+        GeneralizedFit
+            The new fit; this one stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If `method` is unknown, or quadrature does not fit the model.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> epil = ms.load_epil()
+        >>> fit = ms.glmm(epil.y, ms.linear(lbase=epil.lbase), ms.group(subject=epil.subject))
+        >>> fit.refit("agq", nodes=9)
+        <GeneralizedFit by agq, poisson: 236 rows, criterion 1348.0522>
+        """
+        if method is None:
+            method = self.method
+        if nodes is None:
+            nodes = self.nodes if self.method == "agq" else 25
+        given = self.problem, self.family, self.offset, method
+        return self.solver(*given, nodes=nodes, theta=theta)
+
+    def with_response(self, y: ArrayLike, *, theta: ArrayLike | None = None) -> "GeneralizedFit":
+        """Fit the same model to another response, and use again what does not depend on it.
+
+        Parameters
+        ----------
+        y : array_like, shape (n,)
+            The new response.
+        theta : array_like, optional
+            Entries of the covariance factors to hold, in the order of `theta`; only the fixed
+            effects are searched then.
+
+        Returns
+        -------
+        GeneralizedFit
+            The new fit, by the same method; this one stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If `y` does not fit the family, or `theta` the model.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> epil = ms.load_epil()
+        >>> fit = ms.glmm(epil.y, ms.linear(lbase=epil.lbase), ms.group(subject=epil.subject))
+        >>> bool(fit.with_response(epil.y).criterion == fit.criterion)
+        True
+        """
+        return replace(self, problem=self.problem.with_response(y)).refit(theta=theta)
+
+    # ---- summaries ----
+
+    def __repr__(self) -> str:
+        """Tell the kind of model, its size and its criterion."""
+        return (
+            f"<GeneralizedFit by {self.method}, {self.family.name}: {self.n} rows, "
+            f"criterion {self.criterion:.4f}>"
+        )
+
+    def _title(self) -> str:
+        ways = {
+            "laplace": "the Laplace approximation",
+            "agq": f"adaptive Gauss-Hermite quadrature with {self.nodes} nodes",
+            "pql": "penalized quasi-likelihood (which has no log-likelihood)",
+        }
+        kind = f"Generalized linear mixed model ({self.family.name}, {self.family.link} link)"
+        title = f"{kind} fit by {ways[self.method]}"
+        return title if self.method == "pql" else f"{title}, -2 log-likelihood: {self.deviance:.4f}"
+
+    def _scaled_residuals(self) -> tuple[str, FloatArray]:
+        return "Pearson residuals", self.pearson
+
+    @property
+    def _has_residual(self) -> bool:
+        return self.model.sigma is None
+
+    def _notes(self) -> list[str]:
+        notes = super()._notes()
+        if not self.family.binary:
+            notes.insert(
+                2,
+                f"Pearson chi-square over residual degrees of freedom: {self.dispersion:.2f} "
+                f"(about 1 if the counts vary as {self.family.name})",
+            )
+        return notes
 
 
-def residual_and_degrees(A: Products, f: Factorized) -> tuple[float, float]:
-    """Residual sum of squares in inner units, and the effective degrees of freedom of all terms.
-
-    Parameters
-    ----------
-    A : Products
-        The cross-products.
-    f : Factorized
-        Their factorization at theta.
-
-    Returns
-    -------
-    rss : float
-        r^2 without the penalty u'u.
-    edf : float
-        p and those of the random effects.
-    """
-    engine = engine_of(A)
-    _, u = engine.solve(A, f)
-    rss = f.r2 - sum(float(np.sum(effects**2)) for effects in u)
-    degrees = engine.degrees_of_freedom(A, f, reml=True)
-    return rss, A.p + sum(float(of_effects.sum()) for of_effects in degrees)
+def _locked(values: FloatArray) -> FloatArray:
+    """Make an array of results read-only."""
+    values.setflags(write=False)
+    return values
 
 
-def _random_part(
-    effects: FloatArray, codes: NDArray[np.intp], g: Group, slopes: tuple[Covariate, ...]
-) -> FloatArray:
-    """Rows of Z b for one term; a code of -1 stands for effects of zero."""
-    value = np.zeros(len(codes))
-    known = codes >= 0
-    columns = effect_columns(g.intercept, slopes, len(codes))
-    for a, column in enumerate(columns):
-        value += np.where(known, column * effects[codes, a], 0.0)
-    return value
-
-
-def _triangle(M: NDArray[Any]) -> FloatArray:
-    """Lower triangular T with T T' = M M' and no negative entry on its diagonal."""
-    R = np.asarray(np.linalg.qr(M.T, mode="r"))
-    return np.tril(R.T * np.where(np.diag(R) < 0, -1.0, 1.0))
+def _label(data: Data, name: str, row: int) -> str:
+    """Text of a label of new data; those of crossed factors are joined."""
+    names = [name] if name in data else name.split(":")
+    return ":".join(str(np.asarray(data[each])[row]) for each in names)

@@ -6,25 +6,35 @@ of `linear` and `group`:
     formula -> syntax tree -> terms -> linear(...), group(...) -> lmm
 """
 
-from dataclasses import dataclass, fields, replace
-from functools import reduce
+from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from mixedsmooth._checks import as_labels
+from mixedsmooth._checks import column_of, levels_and_codes
 from mixedsmooth.model.fit import Fit, Method
 from mixedsmooth.model.lmm import lmm
-from mixedsmooth.model.terms import Covariate, Data, Group, Linear, group, linear
+from mixedsmooth.model.terms import (
+    Categories,
+    Data,
+    Frame,
+    Group,
+    Intercept,
+    Labels,
+    Linear,
+    Part,
+    Product,
+    group_of,
+    joined_labels,
+    linear,
+    merged,
+)
 
-FloatArray = NDArray[np.float64]
-LabelArray = NDArray[np.str_]
-Product = tuple[str, ...]  # the names of the columns that are multiplied; none: the intercept
+Names = tuple[str, ...]  # of the columns that are multiplied; none: the intercept
 
-INTERCEPT: Product = ()
-RESERVED = ("intercept", "correlated")  # what linear and group call their own arguments
+INTERCEPT: Names = ()
+TOO_DEEP = "formula {:.40}... is too long or too deep to read; give the terms to lmm() instead"
 
 
 def lmm_formula(
@@ -78,17 +88,14 @@ def lmm_formula(
     array([253.66, 430.66])
     """
     response, fixed, bars = _read(formula)
-    fit = lmm(
-        _column(response, data),
-        Linear(INTERCEPT in fixed, _covariates(fixed, data)),
+    parts, frame = _parts(fixed, data)
+    return lmm(
+        column_of(data, response),
+        Linear(INTERCEPT in fixed, parts, frame),
         *(_group(bar, factor, data) for bar in bars for factor in bar.factors),
         method=method,
         weights=weights,
     )
-    crossed = tuple(factor for bar in bars for factor in bar.factors if len(factor) > 1)
-    if not crossed:
-        return fit
-    return _CrossedFit(**{f.name: getattr(fit, f.name) for f in fields(fit)}, crossed=crossed)
 
 
 # ---- from text to terms ----
@@ -98,12 +105,12 @@ def lmm_formula(
 class _Bar:
     """A random term, effects | factors."""
 
-    effects: list[Product]
-    factors: list[Product]
+    effects: list[Names]
+    factors: list[Names]
     correlated: bool
 
 
-def _read(formula: str) -> tuple[str, list[Product], list[_Bar]]:
+def _read(formula: str) -> tuple[str, list[Names], list[_Bar]]:
     """Return the name of the response, the fixed effects and the random terms."""
     tree = _syntax_tree(formula)
     try:
@@ -115,6 +122,8 @@ def _read(formula: str) -> tuple[str, list[Product], list[_Bar]]:
         terms = _sum(tree.right, [INTERCEPT])
     except ValueError as error:
         raise ValueError(f"formula {formula!r}: {error}") from None
+    except RecursionError:
+        raise ValueError(TOO_DEEP.format(formula)) from None
     fixed = [term for term in terms if not isinstance(term, _Bar)]
     return response, fixed, [term for term in terms if isinstance(term, _Bar)]
 
@@ -140,6 +149,8 @@ def _syntax_tree(formula: str) -> Any:
                 tokens.append(token)
         parser = Parser(tokens)
         tree = parser.parse()
+    except RecursionError:
+        raise ValueError(TOO_DEEP.format(formula)) from None
     except Exception as error:  # what formulae raises has no common class
         raise ValueError(f"formula {formula!r} cannot be read: {error}") from error
     return tree if parser.at_end() else None
@@ -205,7 +216,7 @@ def _expand(tree: Any) -> list[Any]:
             raise ValueError(f"{other} is not supported")
 
 
-def _plain(terms: list[Any]) -> list[Product]:
+def _plain(terms: list[Any]) -> list[Names]:
     if any(isinstance(term, _Bar) for term in terms):
         raise ValueError("a random term can only be added: y ~ x + (x | g)")
     return terms
@@ -221,7 +232,7 @@ def _without(unwanted: list[Any], terms: list[Any]) -> list[Any]:
     return [term for term in terms if isinstance(term, _Bar) or set(term) not in factors]
 
 
-def _products(left: list[Any], right: list[Any]) -> list[Product]:
+def _products(left: list[Any], right: list[Any]) -> list[Names]:
     pairs = product(_plain(left), _plain(right))
     return [tuple(dict.fromkeys(a + b)) for a, b in pairs]  # x:x is x
 
@@ -229,115 +240,39 @@ def _products(left: list[Any], right: list[Any]) -> list[Product]:
 # ---- from terms to columns ----
 
 
-@dataclass(frozen=True, eq=False)
-class _Interaction(Covariate):
-    """Products of the columns of its factors; `values` are those of the first."""
-
-    factors: tuple[Covariate, ...]
-
-    @property
-    def names(self) -> list[str]:
-        backwards = product(*(factor.names for factor in reversed(self.factors)))
-        return [":".join(names[::-1]) for names in backwards]
-
-    def columns(self) -> list[FloatArray]:
-        # as in R, the levels of the first factor change fastest
-        backwards = product(*(factor.columns() for factor in reversed(self.factors)))
-        return [np.multiply.reduce(columns[::-1]) for columns in backwards]
-
-    def at(self, data: Data) -> "_Interaction":
-        factors = tuple(factor.at(data) for factor in self.factors)
-        return replace(self, values=factors[0].values, factors=factors)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class _CrossedFit(Fit):
-    """A fit with grouping factors that cross columns: (1 | a:b)."""
-
-    crossed: tuple[Product, ...]
-
-    def predict(
-        self,
-        data: Data,
-        *,
-        effects: bool = True,
-        new_levels: Literal["error", "population"] = "error",
-    ) -> FloatArray:
-        if effects:
-            joined = {":".join(names): _labels(names, data) for names in self.crossed}
-            data = {**{name: data[name] for name in data}, **joined}
-        return super().predict(data, effects=effects, new_levels=new_levels)
-
-
-def _covariates(terms: list[Product], data: Data) -> tuple[Covariate, ...]:
-    """Return main effects, then interactions by their order, as R sorts them."""
-    found = []
+def _parts(terms: list[Names], data: Data) -> tuple[tuple[Part, ...], Frame]:
+    """Return main effects, then interactions by their order, as R sorts them; and their data."""
+    found: list[Part] = []
+    frames: list[Frame] = []
     for term in sorted(terms, key=len):
-        columns = {name: _column(name, data) for name in term}
-        _refuse_numbers_as_categories(columns)
-        factors = linear(intercept=True, **columns).covariates
-        for factor in factors:
-            margin = tuple(name for name in term if name != factor.name)
-            if factor.levels is not None and not any(set(margin) == set(t) for t in terms):
+        if term == INTERCEPT:
+            continue
+        made = linear({name: column_of(data, name) for name in term})
+        for factor, name in zip(made.parts, term, strict=True):
+            margin = tuple(other for other in term if other != name)
+            labels = isinstance(factor, Categories)
+            if margin and labels and not any(set(margin) == set(t) for t in terms):
                 raise ValueError(
-                    f"{':'.join(term)} without {':'.join(margin) or 'an intercept'} is not "
-                    f"supported, since {factor.name} has labels; add "
-                    f"{':'.join(margin) or 'the intercept'}"
+                    f"{':'.join(term)} without {':'.join(margin)} is not supported, since {name} "
+                    f"has labels; add {':'.join(margin)}"
                 )
-        if len(factors) == 1:
-            found.append(factors[0])
-        elif factors:
-            found.append(_Interaction(":".join(term), factors[0].values, None, factors))
-    return tuple(found)
+        found.append(made.parts[0] if len(term) == 1 else Product(":".join(term), made.parts))
+        frames.append(made.frame)
+    return tuple(found), merged(frames) if frames else Frame(0, {}, {})
 
 
-def _group(bar: _Bar, factor: Product, data: Data) -> Group:
-    covariates = _covariates(bar.effects, data)
+def _group(bar: _Bar, factor: Names, data: Data) -> Group:
+    parts, frame = _parts(bar.effects, data)
     name = ":".join(factor)
     if not bar.effects:
         raise ValueError(f"(0 | {name}) has no effect; write (1 | {name})")
-    labels = [c.name for c in covariates if c.names != [c.name]]
+    labels = [part.name for part in parts if isinstance(part, Categories)]
     if labels and not bar.correlated:
         raise ValueError(
             f"the labels of {labels[0]} are not supported left of ||, where lme4 keeps their "
             "effects correlated; use |"
         )
-    term = group(correlated=bar.correlated, intercept=True, **{name: _labels(factor, data)})
-    return replace(term, intercept=INTERCEPT in bar.effects, covariates=covariates)
-
-
-def _refuse_numbers_as_categories(columns: dict[str, ArrayLike]) -> None:
-    for name, column in columns.items():
-        categories = getattr(getattr(column, "dtype", None), "categories", None)
-        if categories is not None and categories.dtype.kind in "biuf":
-            raise ValueError(
-                f"{name} is categorical, but its categories are numbers; make them text with "
-                ".astype(str), or make the column numbers"
-            )
-
-
-def _labels(factor: Product, data: Data) -> ArrayLike:
-    """Return the labels of a grouping factor; those of a:b are joined by a colon."""
-    if len(factor) == 1:
-        return _column(factor[0], data)
-    columns: list[LabelArray] = []
-    for name in factor:
-        n = len(columns[0]) if columns else None
-        labels = as_labels(name, _column(name, data), n).astype(np.str_)
-        if np.any(np.char.find(labels, ":") >= 0):
-            raise ValueError(
-                f"{name} has a label with a colon, which would be ambiguous in {':'.join(factor)}; "
-                "rename it"
-            )
-        columns.append(labels)
-    return reduce(lambda joined, labels: np.char.add(np.char.add(joined, ":"), labels), columns)
-
-
-def _column(name: str, data: Data) -> ArrayLike:
-    if name in RESERVED:
-        raise ValueError(f"a column must not be called {name}; rename it")
-    try:
-        column = data[name]
-    except KeyError:
-        raise ValueError(f"data has no column {name}; it has {', '.join(data)}") from None
-    return column
+    ones = (Intercept(),) if INTERCEPT in bar.effects else ()
+    joined = joined_labels({each: column_of(data, each) for each in factor})
+    levels, codes = levels_and_codes(name, joined)
+    return group_of(name, Labels(codes, levels), (*ones, *parts), frame, bar.correlated)

@@ -12,13 +12,13 @@ g, the mode u_hat, where the negative curvature of g is L L' = Lambda'Z'WZ Lambd
 For one scalar effect a group the integral is a product of integrals over a line, and adaptive
 Gauss-Hermite quadrature puts nodes around each mode; one node is Laplace.
 
-The mode is found by penalized iteratively reweighted least squares: the linear mixed model of
-`blocked` with the working response z = eta + (y - mu) / w and the weights w, again and again,
-which are Newton's steps.
+The mode is found by penalized iteratively reweighted least squares: a linear mixed model with the
+working response z = eta + (y - mu) / w and the weights w, again and again: Newton's steps.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NamedTuple
 
 import numpy as np
@@ -26,14 +26,8 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 
 from mixedsmooth.model import blocked
-from mixedsmooth.model.blocked import (
-    CrossProducts,
-    Factor,
-    Factorization,
-    Products,
-    level_sums,
-)
-from mixedsmooth.model.columns import engine_for
+from mixedsmooth.model.covariance import Covariance
+from mixedsmooth.model.engine import Factor, Factorization, Products
 from mixedsmooth.model.families import Family, Moments
 
 FloatArray = NDArray[np.float64]
@@ -58,23 +52,45 @@ class Response:
         Known part of eta.
     X : ndarray, shape (n, p)
         Fixed effects.
-    factors : list of Factor
-        Random-effects terms, the head first.
+    factors : sequence of Factor
+        Random-effects terms.
+    engine : module
+        Forms cross-products.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> from mixedsmooth.model.engine import Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> days = np.array([0.0, 1.0, 2.0])
+    >>> slopes = Factor(np.array([0, 0, 1]), (days,), Shape(2, Scalar(1)))
+    >>> y = np.array([1.0, 2.0, 5.0])
+    >>> data = Response(y, Poisson(), 0.0, np.ones((3, 1)), [slopes], blocked)
+    >>> data.random_part([np.array([[0.5], [0.7]])])
+    array([0. , 0.5, 1.4])
     """
 
     y: FloatArray
     family: Family
     offset: FloatArray | float
     X: FloatArray
-    factors: list[Factor]
+    factors: Sequence[Factor]
+    engine: ModuleType
+
+    @property
+    def covariances(self) -> list[Covariance]:
+        """Covariances of the terms."""
+        return [factor.shape.covariance for factor in self.factors]
+
+    def products(self, X: FloatArray, y: FloatArray, w: FloatArray, slack: float) -> Products:
+        """Cross-products with weights for this once."""
+        A: Products = self.engine.cross_products(self.factors, X, y, w, slack=slack, reused=False)
+        return A
 
     def random_part(self, b: Sequence[FloatArray]) -> FloatArray:
         """Z b for b of shape (m, k) for each term."""
-        value = np.zeros(len(self.y))
-        for factor, effects in zip(self.factors, b, strict=True):
-            for a, z in enumerate(factor.effects):
-                value += z * effects[factor.codes, a]
-        return value
+        parts = (factor.times(effects) for factor, effects in zip(self.factors, b, strict=True))
+        return np.asarray(sum(parts))
 
 
 class Mode(NamedTuple):
@@ -83,15 +99,13 @@ class Mode(NamedTuple):
     Attributes
     ----------
     u : list of ndarray, each of shape (m, k)
-        Where it is, head first.
+        Where it is.
     eta : ndarray, shape (n,)
         Linear predictor there.
     moments : Moments
         The family there.
-    A : Products
-        Cross-products with the weights w; X is left out.
-    f : Factorization
-        Their factorization, with L.
+    f : engine.Factorization
+        That of the cross-products with the weights w, without X: L.
     log_density : float
         g(u_hat), without the sum of log h(y).
     """
@@ -99,7 +113,6 @@ class Mode(NamedTuple):
     u: list[FloatArray]
     eta: FloatArray
     moments: Moments
-    A: Products
     f: Factorization
     log_density: float
 
@@ -112,7 +125,7 @@ class Value(NamedTuple):
     deviance : float
         Minus twice the log-likelihood, without the sum of log h(y).
     by_T : list of ndarray, each of shape (k, k)
-        Derivatives by the entries of each T, head first.
+        Derivatives by the entries of each T.
     by_beta : ndarray, shape (p,)
         Derivatives by beta.
     """
@@ -124,6 +137,54 @@ class Value(NamedTuple):
 
 class NoModeError(Exception):
     """No maximum of g was found."""
+
+
+class OutOfRangeError(ValueError):
+    """Means left the range of numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the means of y are too large or too small to represent on the way to the optimum; "
+            "check the scale of offset, y and the columns"
+        )
+
+
+def working_response(
+    y: FloatArray, eta: FloatArray, moments: Moments
+) -> tuple[FloatArray, FloatArray]:
+    """Response and weights of the linear mixed model that approximates the data at eta.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+        Response.
+    eta : ndarray, shape (n,)
+        The part of the linear predictor that is free.
+    moments : Moments
+        The family at the linear predictor.
+
+    Returns
+    -------
+    z, w : ndarray, each of shape (n,)
+        The working response and its weights.
+
+    Raises
+    ------
+    ValueError
+        If means are out of range.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.families import Poisson
+    >>> y, eta = np.array([2.0]), np.zeros(1)
+    >>> working_response(y, eta, Poisson().moments(y, eta))
+    (array([1.]), array([1.]))
+    """
+    if not np.all(np.isfinite(moments.weight)):
+        raise OutOfRangeError
+    w = np.maximum(moments.weight, LEAST_WEIGHT)
+    # z = eta + (y - mu) / w  (eq-11-irls) (eq-11-working)
+    return eta + (y - moments.mean) / w, w
 
 
 def working_products(data: Response, X: FloatArray, eta: FloatArray, moments: Moments) -> Products:
@@ -144,20 +205,81 @@ def working_products(data: Response, X: FloatArray, eta: FloatArray, moments: Mo
     -------
     Products
         Of Z, X and the working response z = eta + (y - mu) / w.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> from mixedsmooth.model.engine import Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> one = Factor(np.array([0, 0]), (np.ones(2),), Shape(1, Scalar(1)))
+    >>> y, eta, X = np.array([0.0, 1.0]), np.zeros(2), np.ones((2, 1))
+    >>> data = Response(y, Poisson(), 0.0, X, [one], blocked)
+    >>> A = working_products(data, X, eta, data.family.moments(y, eta))
+    >>> beta, u = A.factorize([np.eye(1)]).solve()
+    >>> print(beta)  # the mean of z = (-1, 0)
+    [-0.5]
     """
-    w = np.maximum(moments.weight, LEAST_WEIGHT)
-    z = eta + (data.y - moments.mean) / w
-    engine = engine_for(data.factors)
-    A: Products = engine.cross_products(data.factors, X, z, w, reused=False)
+    z, w = working_response(data.y, eta, moments)
     # Only the coefficients are wanted, not r^2; so the last pivot, where digits cancel if z'Wz is
     # large, is moved away from zero.
-    A.fixed[-1, -1] = 2 * A.fixed[-1, -1] + 1
-    return A
+    slack = 1 + float(z @ (w * z))
+    return data.products(X, z, w, slack)
 
 
-def find_mode(
-    data: Response, T: Sequence[FloatArray], beta: FloatArray, u: Sequence[FloatArray]
-) -> Mode:
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """Where the search for a mode is linearized first: a linear mixed model that is always at hand.
+
+    Attributes
+    ----------
+    A : engine.Products
+        Cross-products of Z with the weights at some eta, near those that will be met.
+    weight, target : ndarray, shape (n,)
+        w, and w z = w eta + y - mu.
+    """
+
+    A: Products
+    weight: FloatArray
+    target: FloatArray
+
+
+def anchor(data: Response, eta: FloatArray) -> Anchor:
+    """Linearize the data at a linear predictor.
+
+    Parameters
+    ----------
+    data : Response
+        The data.
+    eta : ndarray, shape (n,)
+        The linear predictor.
+
+    Returns
+    -------
+    Anchor
+        Weights and working response there.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> from mixedsmooth.model.engine import Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> one = Factor(np.array([0, 0]), (np.ones(2),), Shape(1, Scalar(1)))
+    >>> data = Response(np.array([0.0, 1.0]), Poisson(), 0.0, np.ones((2, 1)), [one], blocked)
+    >>> near = anchor(data, np.log([2.0, 4.0]))
+    >>> print(near.weight, near.target - near.weight * np.log([2.0, 4.0]))  # mu, and y - mu
+    [2. 4.] [-2. -3.]
+    """
+    moments = data.family.moments(data.y, eta)
+    w = np.maximum(moments.weight, LEAST_WEIGHT)
+    return Anchor(_of_random(data, w), w, w * eta + data.y - moments.mean)
+
+
+def _of_random(data: Response, w: FloatArray) -> Products:
+    """Z'WZ, without X and a response."""
+    return data.products(data.X[:, :0], np.zeros(len(data.y)), w, slack=1.0)
+
+
+def find_mode(data: Response, T: Sequence[FloatArray], beta: FloatArray, near: Anchor) -> Mode:
     """Maximize g by penalized iteratively reweighted least squares, with step-halving.
 
     Parameters
@@ -165,11 +287,11 @@ def find_mode(
     data : Response
         The data.
     T : sequence of ndarray, each of shape (k, k)
-        Lower triangular factors, head first.
+        Lower triangular factors.
     beta : ndarray, shape (p,)
         Fixed effects.
-    u : sequence of ndarray, each of shape (m, k)
-        Where to begin.
+    near : Anchor
+        Where to begin: at the mode of the linear mixed model there, or at u = 0 if that is higher.
 
     Returns
     -------
@@ -185,25 +307,44 @@ def find_mode(
     References
     ----------
     Bates, Maechler, Bolker and Walker (2015), section 3; lme4's `glmer`.
+
+    Examples
+    --------
+    With theta = beta = 1 the mode is where u = sum(y - exp(1 + u)):
+
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> from mixedsmooth.model.engine import Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> one = Factor(np.array([0, 0]), (np.ones(2),), Shape(1, Scalar(1)))
+    >>> data = Response(np.array([0.0, 1.0]), Poisson(), 0.0, np.ones((2, 1)), [one], blocked)
+    >>> mode = find_mode(data, [np.eye(1)], np.ones(1), anchor(data, np.zeros(2)))
+    >>> print(mode.u[0].round(6), round(mode.log_density, 6))
+    [[-1.]] -2.5
     """
-    engine, none = engine_for(data.factors), data.X[:, :0]
-    eta = data.offset + data.X @ beta + data.random_part(times(u, T))
-    moments = data.family.moments(data.y, eta)
-    g = float(moments.log_density.sum()) - _squares(u) / 2
+    fixed = data.offset + data.X @ beta
+    first = spherical_sums(data, T, near.target - near.weight * fixed)
+    begin = near.A.factorize(T).solve_spherical(first)
+    places = []
+    for u in (begin, [np.zeros_like(u_f) for u_f in begin]):
+        eta = fixed + data.random_part(times(u, T))
+        moments = data.family.moments(data.y, eta)
+        places.append((float(moments.log_density.sum()) - _squares(u) / 2, u, eta, moments))
+    g, u, eta, moments = max(
+        places, key=lambda place: place[0] if np.isfinite(place[0]) else -np.inf
+    )
     if not np.isfinite(g):
         raise NoModeError
     for _ in range(ROUNDS):
-        # L L' step = Lambda'Z'(y - mu) - u, which is to say that u + step solves the weighted
-        # penalized least-squares problem with the response z
+        # L L' step = Lambda'Z'(y - mu) - u  (eq-11-gradient), which is to say that u + step solves
+        # the weighted penalized least-squares problem with the response z
         pull = spherical_sums(data, T, data.y - moments.mean)
         slope = [pull_f - u_f for pull_f, u_f in zip(pull, u, strict=True)]
-        A = engine.cross_products(data.factors, none, None, moments.weight, reused=False)
-        f = engine.factorize(A, T)
-        step = engine.solve_spherical(A, f, slope)
+        f = _of_random(data, np.maximum(moments.weight, LEAST_WEIGHT)).factorize(T)
+        step = f.solve_spherical(slope)
         # the rise by a whole step, to second order
         rise = sum(float(np.vdot(s, t)) for s, t in zip(slope, step, strict=True)) / 2
         if rise <= RISE:
-            return Mode(list(u), eta, moments, A, f, g)
+            return Mode(list(u), eta, moments, f, g)
         move = data.random_part(times(step, T))
         length = 1.0
         while True:
@@ -221,7 +362,20 @@ def find_mode(
 
 
 def laplace_deviance(mode: Mode) -> float:
-    """Return -2 g(u_hat) + log|L|^2, without the sum of log h(y)."""
+    """Return -2 g(u_hat) + log|L|^2, without the sum of log h(y).
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> from mixedsmooth.model.engine import Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> one = Factor(np.array([0, 0]), (np.ones(2),), Shape(1, Scalar(1)))
+    >>> data = Response(np.array([0.0, 1.0]), Poisson(), 0.0, np.ones((2, 1)), [one], blocked)
+    >>> mode = find_mode(data, [np.eye(1)], np.ones(1), anchor(data, np.zeros(2)))
+    >>> round(laplace_deviance(mode), 4)  # 5 + log(1 + 2)
+    6.0986
+    """
+    # d = -2 log p(y | u) + ||u||^2 + log|L|^2  (eq-11-laplace)
     return -2 * mode.log_density + mode.f.log_det_Z
 
 
@@ -244,24 +398,36 @@ def laplace(data: Response, mode: Mode) -> Value:
     ----------
     Breslow and Clayton (1993), equation 3, for the approximation; the gradient is that of an
     implicit function, with one more solution for the movement of the mode.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> from mixedsmooth.model.engine import Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> one = Factor(np.array([0, 0]), (np.ones(2),), Shape(1, Scalar(1)))
+    >>> data = Response(np.array([0.0, 1.0]), Poisson(), 0.0, np.ones((2, 1)), [one], blocked)
+    >>> mode = find_mode(data, [np.eye(1)], np.ones(1), anchor(data, np.zeros(2)))
+    >>> value = laplace(data, mode)
+    >>> print(round(value.deviance, 4), value.by_T[0].round(4), value.by_beta.round(4))
+    6.0986 [[-1.1111]] [2.2222]
     """
-    T, u, A, f = mode.f.T, mode.u, mode.A, mode.f
-    assert isinstance(A, CrossProducts)  # sparse has no row_variances
+    T, u, f = mode.f.T, mode.u, mode.f
+    assert isinstance(f, blocked.Factorization)  # which has exact slopes
     residual = data.y - mode.moments.mean
     # log|L|^2 depends on eta through the weights:
     # d log|L|^2 / d eta_i = h_i dw_i / d eta_i
-    h = blocked.row_variances(A, f, data.factors)
+    h = f.row_variances(data.factors)
     through_weights = h * mode.moments.slope
     # and eta on theta and beta through the mode too:
     # L L' a = Lambda'Z' (h dw / d eta)
-    a = blocked.solve_spherical(A, f, spherical_sums(data, T, through_weights))
+    a = f.solve_spherical(spherical_sums(data, T, through_weights))
     by_eta = -2 * residual + through_weights
     by_eta -= mode.moments.weight * data.random_part(times(a, T))
     by_T = []
-    direct = blocked.log_det_gradient(A, f)
+    direct = f.log_det_gradient()
     for factor, slope, u_f, a_f in zip(data.factors, direct, u, a, strict=True):
-        slope = slope + level_sums(factor, by_eta).T @ u_f
-        by_T.append(slope + level_sums(factor, residual).T @ a_f)
+        slope = slope + factor.sums(by_eta).T @ u_f
+        by_T.append(slope + factor.sums(residual).T @ a_f)
     return Value(laplace_deviance(mode), by_T, data.X.T @ by_eta)
 
 
@@ -285,13 +451,26 @@ def quadrature(data: Response, mode: Mode, nodes: int) -> Value:
     References
     ----------
     Pinheiro and Bates (1995), Journal of Computational and Graphical Statistics 4, 12-35.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> from mixedsmooth.model.engine import Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> groups = Factor(np.array([0, 0, 1]), (np.ones(3),), Shape(2, Scalar(1)))
+    >>> y = np.array([1.0, 3.0, 0.0])
+    >>> data = Response(y, Poisson(), 0.0, np.ones((3, 1)), [groups], blocked)
+    >>> mode = find_mode(data, [np.array([[0.5]])], np.zeros(1), anchor(data, np.zeros(3)))
+    >>> constant = data.family.constant(y)
+    >>> [round(quadrature(data, mode, nodes).deviance - 2 * constant, 4) for nodes in (1, 5, 25)]
+    [9.4462, 9.4571, 9.4572]
     """
     (factor,) = data.factors
     ((z,), codes), u, w = (factor.effects, factor.codes), mode.u[0][:, 0], mode.moments.weight
     theta = float(mode.f.T[0][0, 0])
 
     def by_group(values: FloatArray) -> FloatArray:
-        return np.asarray(np.bincount(codes, values, minlength=factor.levels))
+        return np.asarray(np.bincount(codes, values, minlength=factor.shape.levels))
 
     # H_j = L_jj^2 = 1 + theta^2 sum_i w_i z_i^2
     zwz = by_group(w * z * z)
@@ -299,7 +478,7 @@ def quadrature(data: Response, mode: Mode, nodes: int) -> Value:
     # integral f(x) exp(-x^2 / 2) dx = sum_k omega_k f(x_k)
     x, omega = hermegauss(nodes)
     g_mode = by_group(mode.moments.log_density) - u**2 / 2
-    total, by_u, by_u_x, by_theta_u = np.zeros((4, factor.levels))
+    total, by_u, by_u_x, by_theta_u = np.zeros((4, factor.shape.levels))
     residual = np.zeros_like(data.y)
     for x_k, omega_k in zip(x, omega, strict=True):
         # u_jk = u_hat_j + x_k / L_jj
@@ -307,7 +486,8 @@ def quadrature(data: Response, mode: Mode, nodes: int) -> Value:
         at_node = data.family.moments(data.y, mode.eta + theta * z * shift[codes])
         g = by_group(at_node.log_density) - (u + shift) ** 2 / 2
         share = omega_k / np.sqrt(2 * np.pi) * np.exp(x_k**2 / 2 + g - g_mode)
-        residual_k = share[codes] * (data.y - at_node.mean)
+        # far out the share is zero, and the mean may be infinite
+        residual_k = share[codes] * (data.y - np.minimum(at_node.mean, np.finfo(float).max))
         z_residual = by_group(z * residual_k)
         slope = theta * z_residual - share * (u + shift)
         total += share
@@ -334,12 +514,30 @@ def quadrature(data: Response, mode: Mode, nodes: int) -> Value:
 
 
 def spherical_sums(data: Response, T: Sequence[FloatArray], r: FloatArray) -> list[FloatArray]:
-    """Lambda'Z'r, term by term."""
-    return [level_sums(factor, r) @ T_f for factor, T_f in zip(data.factors, T, strict=True)]
+    """Lambda'Z'r, term by term.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> from mixedsmooth.model.engine import Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> groups = Factor(np.array([0, 0, 1]), (np.ones(3),), Shape(2, Scalar(1)))
+    >>> data = Response(np.zeros(3), Poisson(), 0.0, np.ones((3, 1)), [groups], blocked)
+    >>> print(spherical_sums(data, [np.array([[2.0]])], np.array([1.0, 2.0, 4.0]))[0])
+    [[6.]
+     [8.]]
+    """
+    return [factor.sums(r) @ T_f for factor, T_f in zip(data.factors, T, strict=True)]
 
 
 def times(u: Sequence[FloatArray], T: Sequence[FloatArray]) -> list[FloatArray]:
-    """B = Lambda u, term by term."""
+    """B = Lambda u, term by term.
+
+    Examples
+    --------
+    >>> print(times([np.array([[1.0, 1.0]])], [np.array([[1.0, 0.0], [2.0, 3.0]])])[0])
+    [[1. 5.]]
+    """
     return [effects @ T_f.T for effects, T_f in zip(u, T, strict=True)]
 
 

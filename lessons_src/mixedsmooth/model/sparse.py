@@ -1,14 +1,14 @@
-"""The same criterion where the tail is too large for a dense matrix.
+"""The sparse engine: for models whose tail is too large for a dense matrix.
 
 Pupils in classes in schools: tens of thousands of classes, but Lambda'Z'WZ Lambda + I has few
 entries, and its sparse factor too. Here all of Z is factored at once, with an ordering that SuperLU
-chooses; X and y are a dense border. The functions are those of `blocked`, by the same names. The
-gradient is taken by central differences, as the entries of the inverse that the formula needs are
-not at hand.
+chooses; X and y are a dense border. The gradient is taken by central differences, as the entries of
+the inverse that the formula needs are not at hand.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import scipy.linalg
@@ -16,15 +16,10 @@ import scipy.sparse
 from numpy.typing import NDArray
 from scipy.sparse.linalg import SuperLU, splu
 
-from mixedsmooth.model.blocked import (
-    Factor,
-    Factorized,
-    Products,
-    Shape,
-    by_term,
-    deviance,
-    indicators,
-)
+from mixedsmooth._linalg import solve_lower
+from mixedsmooth.model import engine
+from mixedsmooth.model.covariance import pack, unpack
+from mixedsmooth.model.engine import Factor, by_term, indicators
 
 FloatArray = NDArray[np.float64]
 
@@ -34,7 +29,7 @@ PROBES = 32  # random vectors for the trace of an inverse
 
 
 @dataclass(frozen=True, eq=False)
-class SparseCrossProducts(Products):
+class Products(engine.Products):
     """A = [Z X y]' W [Z X y] with a sparse first block.
 
     Attributes
@@ -43,38 +38,86 @@ class SparseCrossProducts(Products):
         Z'WZ, term by term, the levels of a term one after the other.
     Z_fixed : ndarray, shape (q, p + 1)
         Z'W [X y].
+    fixed : ndarray, shape (p + 1, p + 1)
+        [X y]' W [X y].
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> subject = Factor(np.repeat([0, 1], 3), (np.ones(6),), engine.Shape(2, Scalar(1)))
+    >>> item = Factor(np.tile([0, 1, 2], 2), (np.ones(6),), engine.Shape(3, Scalar(1)))
+    >>> X, y = np.ones((6, 1)), np.array([0.0, 2.0, 4.0, 2.0, 6.0, 4.0])
+    >>> A = cross_products([subject, item], X, y)
+    >>> T = [np.array([[1.0]]), np.array([[2.0]])]
+    >>> round(A.factorize(T).r2, 4)  # 6 / 4 + 12 / 9 + 4, squares of subjects, items and the rest
+    6.8333
+    >>> round(A.with_response([subject, item], X, 3 * y, None).factorize(T).r2, 4)
+    61.5
     """
+
+    exact_slopes: ClassVar[bool] = False
 
     ZZ: scipy.sparse.csc_array
     Z_fixed: FloatArray
+    fixed: FloatArray
 
+    def factorize(self, T: Sequence[FloatArray]) -> "Factorization":
+        """Factor Lambda'Z'WZ Lambda + I, and what X and y leave beside it.
 
-@dataclass(frozen=True, eq=False)
-class SparseFactorization(Factorized):
-    """The factorization at one theta; L is that of X and y alone.
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            If what they leave is not positive definite.
+        """
+        Lambda = scipy.sparse.block_diag(
+            [
+                scipy.sparse.kron(scipy.sparse.eye_array(shape.levels), T_f)
+                for shape, T_f in zip(self.shapes, T, strict=True)
+            ],
+            format="csc",
+        )
+        identity = scipy.sparse.eye_array(self.ZZ.shape[0], format="csc")
+        inner = splu(
+            (Lambda.T @ self.ZZ @ Lambda + identity).tocsc(),
+            permc_spec="MMD_AT_PLUS_A",
+            diag_pivot_thresh=0.0,
+            options={"SymmetricMode": True},
+        )
+        border = np.asarray(Lambda.T @ self.Z_fixed)
+        reduced = self.fixed - border.T @ inner.solve(border)
+        L = scipy.linalg.cholesky(reduced, lower=True, check_finite=False)
+        return Factorization(
+            T=tuple(T),
+            log_det_Z=float(np.log(inner.U.diagonal()).sum()),
+            L_X=L[:-1, :-1],
+            r2=float(L[-1, -1] ** 2),
+            A=self,
+            Lambda=Lambda,
+            inner=inner,
+            border=border,
+            l_y=L[-1, :-1],
+        )
 
-    Attributes
-    ----------
-    Lambda : csc_array, shape (q, q)
-        Block diagonal, I kron T of each term.
-    inner : SuperLU
-        Factors of Lambda'Z'WZ Lambda + I.
-    border : ndarray, shape (q, p + 1)
-        Lambda'Z'W [X y].
-    """
-
-    Lambda: scipy.sparse.csc_array
-    inner: SuperLU
-    border: FloatArray
+    def with_response(
+        self, factors: Sequence[Factor], X: FloatArray, y: FloatArray, w: FloatArray | None
+    ) -> "Products":
+        """Return the cross-products with another y; all else is used again."""
+        wy = y if w is None else w * y
+        Z_fixed, fixed = self.Z_fixed.copy(), self.fixed.copy()
+        Z_fixed[:, -1] = np.concatenate([f.sums(wy).ravel() for f in factors])
+        fixed[-1] = fixed[:, -1] = np.append(X.T @ wy, y @ wy)
+        return replace(self, Z_fixed=Z_fixed, fixed=fixed)
 
 
 def cross_products(
     factors: Sequence[Factor],
     X: FloatArray,
-    y: FloatArray | None,
-    w: FloatArray | None,
+    y: FloatArray,
+    w: FloatArray | None = None,
+    *,
+    slack: float = 0.0,
     reused: bool = True,
-) -> SparseCrossProducts:
+) -> Products:
     """Form A from the columns, with Z'WZ as a sparse matrix.
 
     Parameters
@@ -83,157 +126,153 @@ def cross_products(
         Random-effects terms.
     X : ndarray, shape (n, p)
         Fixed effects.
-    y : ndarray, shape (n,), or None
-        Response. Without one its column is that of a unit vector beside all others.
-    w : ndarray, shape (n,), or None
-        Weights, all positive; None for ones.
+    y : ndarray, shape (n,)
+        Response.
+    w : ndarray, shape (n,), optional
+        Weights, all positive; ones if not given.
+    slack : float
+        What is added to y'Wy: room for rounding errors, where r^2 is not asked for.
     reused : bool
         As in `blocked`; here nothing is prepared that depends on it.
 
     Returns
     -------
-    SparseCrossProducts
+    Products
         The blocks.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> groups = Factor(np.array([0, 0, 1, 1]), (np.ones(4),), engine.Shape(2, Scalar(1)))
+    >>> A = cross_products([groups], np.ones((4, 1)), np.array([1.0, 2.0, 4.0, 5.0]))
+    >>> print(A.ZZ.toarray(), A.Z_fixed, A.fixed)  # Z'Z, Z'[X y], [X y]'[X y]
+    [[2. 0.]
+     [0. 2.]] [[2. 3.]
+     [2. 9.]] [[ 4. 12.]
+     [12. 46.]]
     """
     n, p = X.shape
-    starts = np.cumsum([0, *(f.size for f in factors)])
-    Z = indicators(factors, starts, np.arange(n), n, None)
+    Z = indicators(factors, np.arange(n), n, None)
     WZ = Z if w is None else Z.multiply(w[:, None]).tocsr()
-    fixed = np.column_stack([X, np.zeros(n) if y is None else y])
-    weighted = fixed if w is None else fixed * w[:, None]
-    products = fixed.T @ weighted
-    if y is None:
-        products[-1, -1] = 1.0
-    return SparseCrossProducts(
+    columns = np.column_stack([X, y])
+    fixed = columns.T @ (columns if w is None else columns * w[:, None])
+    fixed[-1, -1] += slack
+    return Products(
         n=n,
         p=p,
         log_weights=0.0 if w is None else float(np.log(w).sum()),
+        shapes=tuple(f.shape for f in factors),
         ZZ=(Z.T @ WZ).tocsc(),
-        Z_fixed=np.asarray(Z.T @ weighted),
-        fixed=products,
-        factors=tuple(Shape(f.levels, len(f.effects), f.correlated, f.scalar) for f in factors),
+        Z_fixed=np.asarray(WZ.T @ columns),
+        fixed=fixed,
     )
 
 
-def factorize(A: SparseCrossProducts, T: Sequence[FloatArray]) -> SparseFactorization:
-    """Factor Lambda'Z'WZ Lambda + I, and what X and y leave beside it."""
-    Lambda = scipy.sparse.block_diag(
-        [
-            scipy.sparse.kron(scipy.sparse.eye_array(levels), T_f)
-            for (levels, *_), T_f in zip(A.factors, T, strict=True)
-        ],
-        format="csc",
-    )
-    identity = scipy.sparse.eye_array(A.ZZ.shape[0], format="csc")
-    inner = splu(
-        (Lambda.T @ A.ZZ @ Lambda + identity).tocsc(),
-        permc_spec="MMD_AT_PLUS_A",
-        diag_pivot_thresh=0.0,
-        options={"SymmetricMode": True},
-    )
-    border = np.asarray(Lambda.T @ A.Z_fixed)
-    L = scipy.linalg.cholesky(A.fixed - border.T @ inner.solve(border), lower=True)
-    return SparseFactorization(
-        T=tuple(T),
-        Lambda=Lambda,
-        inner=inner,
-        border=border,
-        L=L,
-        log_det_Z=float(np.log(inner.U.diagonal()).sum()),
-        log_det_X=2 * float(np.log(np.diag(L)[:-1]).sum()),
-        r2=float(L[-1, -1] ** 2),
-    )
+@dataclass(frozen=True, eq=False)
+class Factorization(engine.Factorization):
+    """The sparse factorization, with X and y as its border.
 
+    Attributes
+    ----------
+    A : Products
+        The cross-products.
+    Lambda : csc_array, shape (q, q)
+        Block diagonal, I kron T of each term.
+    inner : SuperLU
+        Factors of Lambda'Z'WZ Lambda + I.
+    border : ndarray, shape (q, p + 1)
+        Lambda'Z'W [X y].
+    l_y : ndarray, shape (p,)
+        Last row of the factor of what X and y leave, beside L_X.
 
-def gradient(
-    A: SparseCrossProducts, f: SparseFactorization, reml: bool, variance: float | None = None
-) -> list[FloatArray]:
-    """Differentiate the profiled deviance by the entries of each T, by central differences."""
-    slopes = []
-    for i, (T_i, (_, k, correlated, scalar)) in enumerate(zip(f.T, A.factors, strict=True)):
-        slope = np.zeros((k, k))
-        if scalar:
-            ends = []
-            for step in (DIFFERENCE, -DIFFERENCE):
-                T = [*f.T[:i], T_i + step * np.eye(k), *f.T[i + 1 :]]
-                ends.append(deviance(A, factorize(A, T), reml, variance))
-            slope[0, 0] = (ends[0] - ends[1]) / (2 * DIFFERENCE)
-            slopes.append(slope)
-            continue
-        for a in range(k):
-            for b in range(a + 1) if correlated else [a]:
-                ends = []
-                for step in (DIFFERENCE, -DIFFERENCE):
-                    moved = T_i.copy()
-                    moved[a, b] += step
-                    T = [*f.T[:i], moved, *f.T[i + 1 :]]
-                    ends.append(deviance(A, factorize(A, T), reml, variance))
-                slope[a, b] = (ends[0] - ends[1]) / (2 * DIFFERENCE)
-        slopes.append(slope)
-    return slopes
-
-
-def solve(A: SparseCrossProducts, f: SparseFactorization) -> tuple[FloatArray, list[FloatArray]]:
-    """Return beta and the spherical effects u of each term."""
-    beta = scipy.linalg.solve_triangular(f.L_X(A.p), f.L[-1, :-1], lower=True, trans=1)
-    u = f.inner.solve(f.border[:, -1] - f.border[:, :-1] @ beta)
-    return beta, by_term(u, A.factors)
-
-
-def solve_spherical(
-    A: SparseCrossProducts, f: SparseFactorization, q: Sequence[FloatArray]
-) -> list[FloatArray]:
-    """Solve (Lambda'Z'WZ Lambda + I) u = q."""
-    return by_term(f.inner.solve(np.concatenate([part.ravel() for part in q])), A.factors)
-
-
-def degrees_of_freedom(
-    A: SparseCrossProducts, f: SparseFactorization, reml: bool
-) -> list[FloatArray]:
-    """Estimate the effective degrees of freedom, to about a percent.
-
-    The trace of an inverse is the mean of z' S^-1 z over random signs z (Hutchinson 1990).
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> subject = Factor(np.repeat([0, 1], 3), (np.ones(6),), engine.Shape(2, Scalar(1)))
+    >>> item = Factor(np.tile([0, 1, 2], 2), (np.ones(6),), engine.Shape(3, Scalar(1)))
+    >>> X, y = np.ones((6, 1)), np.array([0.0, 2.0, 4.0, 2.0, 6.0, 4.0])
+    >>> T = [np.array([[1.0]]), np.array([[2.0]])]
+    >>> f = cross_products([subject, item], X, y).factorize(T)
+    >>> beta, (u_subject, u_item) = f.solve()
+    >>> print(beta.round(4), u_subject.ravel().round(4), u_item.ravel().round(4))
+    [3.] [-0.75 0.75] [-0.8889 0.4444 0.4444]
+    >>> print(round(f.log_det_Z, 4))  # log 12 + log 4 + 2 log 9
+    8.2657
+    >>> [by_T.round(4) for by_T in f.gradient(reml=False)]
+    [array([[0.0244]]), array([[1.4038]])]
     """
-    q = A.ZZ.shape[0]
-    z = np.random.default_rng(0).choice([-1.0, 1.0], size=(q, PROBES))
-    solved = f.inner.solve(z)
-    diagonal = np.mean(z * solved, axis=1)
-    if reml:
-        half = scipy.linalg.solve_triangular(
-            f.L_X(A.p), f.inner.solve(f.border[:, :-1]).T, lower=True
-        )
-        diagonal += np.sum(half**2, axis=0)
-    return [len(part) - part.sum(axis=0) for part in by_term(diagonal, A.factors)]
 
+    A: Products
+    Lambda: scipy.sparse.csc_array
+    inner: SuperLU
+    border: FloatArray
+    l_y: FloatArray
 
-def conditional_covariances(A: SparseCrossProducts, f: SparseFactorization) -> list[FloatArray]:
-    """Covariance of the effects of each level given y, over sigma^2, exact, column by column."""
-    blocks = []
-    at = 0
-    for levels, k, *_ in A.factors:
-        block = np.empty((levels, k, k))
-        for first in range(0, levels, COLUMNS):
-            last = min(first + COLUMNS, levels)
-            columns = slice(at + first * k, at + last * k)
-            root = f.Lambda[columns].T.toarray()  # Lambda' e for these effects e
-            inverse = root.T @ f.inner.solve(root)
-            level = np.arange(last - first)
-            chosen = inverse.reshape(last - first, k, last - first, k)[level, :, level, :]
-            block[first:last] = chosen
-        blocks.append(block)
-        at += levels * k
-    return blocks
+    def gradient(self, reml: bool, variance: float | None = None) -> list[FloatArray]:
+        """Differentiate the profiled deviance by the parameters in each T, by differences."""
+        covariances = self.A.covariances
+        theta = pack(self.T, covariances)
 
+        def at(moved: FloatArray) -> float:
+            return self.A.factorize(unpack(moved, covariances)).deviance(reml, variance)
 
-def joint_covariance(A: SparseCrossProducts, f: SparseFactorization, term: int) -> FloatArray:
-    """Covariance of (b - b_hat, beta - beta_hat) given y over sigma^2, for one term."""
-    k, p = A.factors[term].effects, A.p
-    at = sum(levels * effects for levels, effects, *_ in A.factors[:term])
-    root = f.Lambda[at : at + k].T.toarray()
-    SX = f.inner.solve(f.border[:, :-1])
-    half = scipy.linalg.solve_triangular(
-        f.L_X(p), np.hstack([(root.T @ SX).T, -np.eye(p)]), lower=True
-    )
-    covariance: FloatArray = half.T @ half
-    covariance[:k, :k] += root.T @ f.inner.solve(root)
-    return covariance
+        steps = DIFFERENCE * np.eye(len(theta))
+        slope = [(at(theta + step) - at(theta - step)) / (2 * DIFFERENCE) for step in steps]
+        # where `pack_slopes` finds them: of T = theta I, one entry of the diagonal stands for all
+        by_T = [np.zeros((covariance.k, covariance.k)) for covariance in covariances]
+        ends = np.cumsum([covariance.size for covariance in covariances])
+        for covariance, S, own in zip(covariances, by_T, np.split(slope, ends[:-1]), strict=True):
+            S[covariance.entries] = own
+        return by_T
+
+    def solve(self) -> tuple[FloatArray, list[FloatArray]]:
+        """Beta and the spherical effects u of each term."""
+        beta = solve_lower(self.L_X, self.l_y, transposed=True)
+        u = self.inner.solve(self.border[:, -1] - self.border[:, :-1] @ beta)
+        return beta, by_term(u, self.A.shapes)
+
+    def solve_spherical(self, q: Sequence[FloatArray]) -> list[FloatArray]:
+        """Solve (Lambda'Z'WZ Lambda + I) u = q."""
+        u = self.inner.solve(np.concatenate([part.ravel() for part in q]))
+        return by_term(u, self.A.shapes)
+
+    def degrees_of_freedom(self, reml: bool) -> list[FloatArray]:
+        """Estimate the effective degrees of freedom, to about a percent.
+
+        The trace of an inverse is the mean of z' S^-1 z over random signs z (Hutchinson 1990).
+        """
+        q = self.A.ZZ.shape[0]
+        z = np.random.default_rng(0).choice([-1.0, 1.0], size=(q, PROBES))
+        diagonal = np.mean(z * self.inner.solve(z), axis=1)
+        if reml:
+            half = solve_lower(self.L_X, self.inner.solve(self.border[:, :-1]).T)
+            diagonal += np.sum(half**2, axis=0)
+        return [len(part) - part.sum(axis=0) for part in by_term(diagonal, self.A.shapes)]
+
+    def conditional_covariances(self) -> list[FloatArray]:
+        """Covariance of the effects of each level given y, over sigma^2, column by column."""
+        blocks, at = [], 0
+        for shape in self.A.shapes:
+            levels, k = shape.levels, shape.k
+            block = np.empty((levels, k, k))
+            for first in range(0, levels, COLUMNS):
+                last = min(first + COLUMNS, levels)
+                root = self.Lambda[at + first * k : at + last * k].T.toarray()  # Lambda' e
+                inverse = root.T @ self.inner.solve(root)
+                level = np.arange(last - first)
+                chosen = inverse.reshape(last - first, k, last - first, k)[level, :, level, :]
+                block[first:last] = chosen
+            blocks.append(block)
+            at += shape.size
+        return blocks
+
+    def joint_covariance(self, term: int, level: int) -> FloatArray:
+        """Covariance of (b - b_hat, beta - beta_hat) given y over sigma^2, b of one level."""
+        k, p = self.A.shapes[term].k, self.A.p
+        at = sum(shape.size for shape in self.A.shapes[:term]) + level * k
+        root = self.Lambda[at : at + k].T.toarray()
+        SX = self.inner.solve(self.border[:, :-1])
+        half = solve_lower(self.L_X, np.hstack([(root.T @ SX).T, -np.eye(p)]))
+        covariance = half.T @ half
+        covariance[:k, :k] += root.T @ self.inner.solve(root)
+        return covariance

@@ -1,157 +1,424 @@
-"""Terms of a model: what a user writes. Each knows how to make its columns for new data.
+"""Terms of a model: what a user writes. Each knows how to make its columns for any data.
 
 ``linear(days=days)`` gives columns of X, ``group(subject=subject, days=days)`` columns of Z, and
 ``smooth(days=days)`` some of both: its random part is a group with one level. A column is an array,
 a list, or a column of a data frame; numbers stay numbers, labels become indicators of all levels
 but the first (treatment coding).
+
+    what the user wrote -> Frame, each named column once, and Parts, which make columns from a Frame
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import reduce
+from itertools import product
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import as_labels, as_vector
-from mixedsmooth.model.bases import Scaling, Smooth, construct
+from mixedsmooth._checks import (
+    as_covariate,
+    as_labels,
+    as_vector,
+    column_of,
+    flag,
+    frozen,
+    levels_and_codes,
+    match,
+    names_of,
+)
+from mixedsmooth.model.bases import Basis
+from mixedsmooth.model.covariance import Covariance, Diagonal, Full, Scalar
+from mixedsmooth.model.smooths import Scaling, construct
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 Data = Mapping[str, ArrayLike]
 
 
+# ---- data by name ----
+
+
+class Labels(NamedTuple):
+    """A column of labels: codes of the rows, -1 for a label that is not among the levels."""
+
+    codes: IntArray
+    levels: NDArray[Any]
+
+
 @dataclass(frozen=True, eq=False)
-class Covariate:
-    """A named column of data: numbers, or labels with treatment coding.
+class Frame:
+    """Named columns of n rows, read-only: numbers, and labels with their levels.
+
+    Attributes
+    ----------
+    n : int
+        Number of rows.
+    numbers : mapping of str to ndarray, each of shape (n,)
+        Covariates.
+    labels : mapping of str to Labels
+        Labels of covariates and of groups; those of crossed factors under ``"a:b"``.
+    """
+
+    n: int
+    numbers: Mapping[str, FloatArray]
+    labels: Mapping[str, Labels]
+
+
+class Input(NamedTuple):
+    """A column that a part or a group reads from new data: numbers, or labels of known levels."""
+
+    name: str
+    levels: NDArray[Any] | None = None
+
+
+def merged(frames: Sequence[Frame]) -> Frame:
+    """Put the columns of all terms together, each name once.
+
+    Parameters
+    ----------
+    frames : sequence of Frame
+        Those of the terms, of one length.
+
+    Returns
+    -------
+    Frame
+        All columns.
+
+    Raises
+    ------
+    ValueError
+        If a name stands for two different columns.
+
+    Examples
+    --------
+    >>> days = linear(days=[0, 1, 2]).frame
+    >>> frame = merged([days, group(subject=["a", "a", "b"]).frame])
+    >>> list(frame.numbers), list(frame.labels)
+    (['days'], ['subject'])
+    >>> merged([days, linear(days=[0, 1, 3]).frame])
+    Traceback (most recent call last):
+    ValueError: days names two different columns, 2.0 and 3.0 in row 2; ...
+    """
+    numbers: dict[str, FloatArray] = {}
+    labels: dict[str, Labels] = {}
+    for frame in frames:
+        for name, values in frame.numbers.items():
+            _same(name, numbers.setdefault(name, values), values)
+        for name, (codes, levels) in frame.labels.items():
+            known = labels.setdefault(name, Labels(codes, levels))
+            if known.codes is not codes:
+                _same(name, known.levels[known.codes], levels[codes])
+    for name in numbers.keys() & labels.keys():
+        codes, levels = labels[name]
+        _same(name, numbers[name], levels[codes])
+    return Frame(frames[0].n, numbers, labels)
+
+
+def _same(name: str, one: NDArray[Any], other: NDArray[Any]) -> None:
+    if one is not other and np.any(one != other):
+        row = int(np.argmax(one != other))
+        raise ValueError(
+            f"{name} names two different columns, {one[row]} and {other[row]} in row {row}; give "
+            "each column a name of its own"
+        )
+
+
+def read(data: Data, inputs: Iterable[Input]) -> Frame:
+    """Read the columns that a model needs from new data.
+
+    Parameters
+    ----------
+    data : mapping of str to array_like
+        New columns by name: a dict, a data frame.
+    inputs : iterable of Input
+        What is needed.
+
+    Returns
+    -------
+    Frame
+        The columns, labels coded with the old levels.
+
+    Raises
+    ------
+    ValueError
+        If a name is missing, a value is not finite, or lengths differ.
+
+    Examples
+    --------
+    >>> frame = read({"days": [0, 9]}, [Input("days")])
+    >>> frame.n, frame.numbers["days"]
+    (2, array([0., 9.]))
+    """
+    numbers, labels = {}, {}
+    for name, levels in inputs:
+        if levels is None:
+            numbers[name] = as_vector(name, column_of(data, name))
+            continue
+        parts = name.split(":") if name not in names_of(data) else [name]
+        column = joined_labels({part: column_of(data, part) for part in parts})
+        labels[name] = Labels(match(name, column, levels), levels)
+    lengths = {name: len(values) for name, values in numbers.items()}
+    lengths |= {name: len(codes) for name, (codes, _) in labels.items()}
+    if not lengths:  # an intercept alone needs no column, and the data tell how many rows
+        lengths = {name: np.size(column_of(data, name)) for name in names_of(data)}
+    if len(set(lengths.values())) != 1:
+        raise ValueError(f"data must have columns of one length; found {lengths}")
+    return Frame(next(iter(lengths.values())), numbers, labels)
+
+
+def joined_labels(columns: Data) -> NDArray[Any]:
+    """Return labels, those of several columns joined by a colon.
+
+    Parameters
+    ----------
+    columns : mapping of str to array_like, each of shape (n,)
+        Labels of factors that are crossed.
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        Labels.
+
+    Raises
+    ------
+    ValueError
+        If a label has a colon where several columns are joined, or lengths differ.
+
+    Examples
+    --------
+    >>> joined_labels({"school": ["a", "b"], "year": [1, 1]})
+    array(['a:1', 'b:1'], dtype='<U...')
+    """
+    if len(columns) == 1:
+        ((name, column),) = columns.items()
+        return as_labels(name, column)
+    texts: list[NDArray[np.str_]] = []
+    for name, column in columns.items():
+        labels = as_labels(name, column, len(texts[0]) if texts else None)
+        if labels.dtype.kind == "f" and np.all(labels == np.round(labels)):
+            labels = labels.astype(np.int64)  # 0.0 is the label 0
+        labels = labels.astype("M8[ns]" if labels.dtype.kind == "M" else labels.dtype).astype(
+            np.str_
+        )
+        if np.any(np.char.find(labels, ":") >= 0):
+            raise ValueError(
+                f"{name} has a label with a colon, which would be ambiguous in "
+                f"{':'.join(columns)}; rename it"
+            )
+        texts.append(labels)
+    return reduce(lambda joined, text: np.char.add(np.char.add(joined, ":"), text), texts)
+
+
+# ---- parts: what makes columns ----
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Some columns of X, or what the effects of a level multiply; this one, a numeric covariate.
 
     Attributes
     ----------
     name : str
-        The keyword that it was given under.
-    values : ndarray, shape (n,)
-        Numbers, or codes of the levels.
-    levels : ndarray or None
-        Sorted labels, the first of them the baseline; None for numbers.
+        The covariate.
+
+    Examples
+    --------
+    >>> frame = read({"days": [0, 9]}, [Input("days")])
+    >>> Part("days").names, Part("days").columns(frame)
+    (['days'], [array([0., 9.])])
     """
 
     name: str
-    values: NDArray[Any]
-    levels: NDArray[Any] | None
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns that it makes."""
-        if self.levels is None:
-            return [self.name]
-        return [f"{self.name}[{level}]" for level in self.levels[1:]]
+        """Names of the columns."""
+        return [self.name]
 
-    def columns(self) -> list[FloatArray]:
-        """Return the columns themselves, each of shape (n,)."""
-        if self.levels is None:
-            return [self.values]
-        return [(self.values == code).astype(float) for code in range(1, len(self.levels))]
+    @property
+    def inputs(self) -> list[Input]:
+        """What is read from the data."""
+        return [Input(self.name)]
 
-    def at(self, data: Data) -> "Covariate":
-        """Return the covariate with the values of new data, coded with the old levels.
-
-        Parameters
-        ----------
-        data : mapping of str to array_like
-            New columns by name.
-
-        Returns
-        -------
-        Covariate
-            Of the same name and levels.
-
-        Raises
-        ------
-        ValueError
-            If the name is missing, a value is not finite, or a label is new.
-        """
-        new = _column(data, self.name)
-        if self.levels is None:
-            return Covariate(self.name, as_vector(self.name, new), None)
-        labels = as_labels(self.name, new)
-        codes, known = _match(labels, self.levels)
-        if not known.all():
-            raise ValueError(
-                f"{self.name} has the new label {labels[~known][0]!s}; the model knows "
-                f"{_shortened(self.levels)}"
-            )
-        return Covariate(self.name, codes, self.levels)
+    def columns(self, frame: Frame) -> list[FloatArray]:
+        """Make the columns, each of shape (n,)."""
+        return [frame.numbers[self.name]]
 
 
 @dataclass(frozen=True, eq=False)
-class Spline(Covariate):
-    """The fixed or the random part of a smooth, as columns of a covariate.
+class Intercept(Part):
+    """A column of ones.
+
+    Examples
+    --------
+    >>> Intercept().names, Intercept().columns(Frame(2, {}, {}))
+    (['(Intercept)'], [array([1., 1.])])
+    """
+
+    name: str = "(Intercept)"
+
+    @property
+    def inputs(self) -> list[Input]:
+        """Nothing is read."""
+        return []
+
+    def columns(self, frame: Frame) -> list[FloatArray]:
+        """Ones."""
+        return [np.ones(frame.n)]
+
+
+@dataclass(frozen=True, eq=False)
+class Categories(Part):
+    """Indicators of the levels of a covariate with labels.
 
     Attributes
     ----------
-    label : str
-        What the columns are called, such as ``s(days)``.
-    smooth : Smooth
-        The basis, split into fixed and random columns.
-    random : bool
-        Which of the two these are.
-    by : Covariate or None
-        Numbers that the curve is multiplied by, or labels of which `level` has the curve.
-    level : label or None
-        The level of `by`.
+    levels : ndarray
+        Labels of the covariate, the first of them the baseline.
+    first : int
+        First level with a column: 1 for treatment coding; 0 where no intercept stands beside it.
+
+    Examples
+    --------
+    >>> dose = Categories("dose", np.array(["high", "low", "none"]))
+    >>> frame = read({"dose": ["low", "high"]}, dose.inputs)
+    >>> dose.names, dose.columns(frame)
+    (['dose[low]', 'dose[none]'], [array([1., 0.]), array([0., 0.])])
     """
 
-    label: str
-    smooth: Smooth
-    random: bool
-    by: Covariate | None
-    level: Any
+    levels: NDArray[Any]
+    first: int = 1
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns that it makes."""
-        k = self.smooth.to_random.shape[1] if self.random else self.smooth.to_fixed.shape[1]
-        return [self.label] if k == 1 else [f"{self.label}.{j + 1}" for j in range(k)]
+        """Names of the columns."""
+        return [f"{self.name}[{level}]" for level in self.levels[self.first :]]
 
-    def columns(self) -> list[FloatArray]:
-        """Return the columns themselves, each of shape (n,)."""
-        part = self.smooth.random if self.random else self.smooth.fixed
-        columns = part(self.values)
-        if self.by is not None:
-            columns = columns * self._weight(self.by)[:, None]
+    @property
+    def inputs(self) -> list[Input]:
+        """The covariate."""
+        return [Input(self.name, self.levels)]
+
+    def columns(self, frame: Frame) -> list[FloatArray]:
+        """Make the indicators, each of shape (n,)."""
+        codes = frame.labels[self.name].codes
+        return [(codes == code).astype(float) for code in range(self.first, len(self.levels))]
+
+
+@dataclass(frozen=True, eq=False)
+class Product(Part):
+    """Products of the columns of several covariates: an interaction.
+
+    Attributes
+    ----------
+    factors : tuple of Part
+        The covariates, which `name` joins by colons.
+
+    Examples
+    --------
+    >>> both = Product("dose:days", (Categories("dose", np.array(["high", "low"])), Part("days")))
+    >>> frame = read({"dose": ["low", "high"], "days": [3, 4]}, both.inputs)
+    >>> both.names, both.columns(frame)
+    (['dose[low]:days'], [array([3., 0.])])
+    """
+
+    factors: tuple[Part, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns; as in R, the levels of the first factor change fastest."""
+        backwards = product(*(factor.names for factor in reversed(self.factors)))
+        return [":".join(names[::-1]) for names in backwards]
+
+    @property
+    def inputs(self) -> list[Input]:
+        """The covariates."""
+        return [each for factor in self.factors for each in factor.inputs]
+
+    def columns(self, frame: Frame) -> list[FloatArray]:
+        """Return the products, each of shape (n,)."""
+        backwards = product(*(factor.columns(frame) for factor in reversed(self.factors)))
+        return [np.multiply.reduce(columns[::-1]) for columns in backwards]
+
+
+@dataclass(frozen=True, eq=False)
+class SmoothPart(Part):
+    """The fixed columns of a smooth, or a block of random ones.
+
+    Attributes
+    ----------
+    name : str
+        What the columns are called, such as ``s(days)``.
+    basis : Basis
+        Basis over named covariates.
+    to : ndarray, shape (k, r)
+        Takes the coefficients of the columns to those of the basis.
+    by : Input or None
+        Numbers that the curve is multiplied by, or labels of which `level` has the curve.
+    level : int
+        Code of the level of `by`.
+
+    Examples
+    --------
+    >>> (line,) = smooth(days=[0, 1, 2, 3, 4], basis="cr", k=4).fixed
+    >>> (column,) = line.columns(read({"days": [0, 4]}, line.inputs))
+    >>> line.names, column.round(3)
+    (['s(days)'], array([-0.671, 0.671]))
+    """
+
+    basis: Basis
+    to: FloatArray
+    by: Input | None = None
+    level: int = 0
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        r = self.to.shape[1]
+        return [self.name] if r == 1 else [f"{self.name}.{j + 1}" for j in range(r)]
+
+    @property
+    def inputs(self) -> list[Input]:
+        """The covariates, and `by`."""
+        return [Input(name) for name in self.basis.names] + ([self.by] if self.by else [])
+
+    def columns(self, frame: Frame) -> list[FloatArray]:
+        """Make the columns, each of shape (n,)."""
+        columns = self.basis.columns(*(frame.numbers[name] for name in self.basis.names)) @ self.to
+        if self.by is not None and self.by.levels is None:
+            columns = columns * frame.numbers[self.by.name][:, None]
+        elif self.by is not None:
+            columns = columns * (frame.labels[self.by.name].codes == self.level)[:, None]
         return list(np.ascontiguousarray(columns.T))
 
-    def _weight(self, by: Covariate) -> FloatArray:
-        if by.levels is None:
-            return np.asarray(by.values, dtype=np.float64)
-        chosen = np.flatnonzero(by.levels == self.level)[0]
-        return np.where(by.values == chosen, 1.0, 0.0)
 
-    def at(self, data: Data) -> "Spline":
-        """Return the part with the values of new data.
+def coded(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Return the parts; without an intercept the first labels have a column for each level.
 
-        Parameters
-        ----------
-        data : mapping of str to array_like
-            New columns by name.
+    Parameters
+    ----------
+    parts : sequence of Part
+        With treatment coding.
 
-        Returns
-        -------
-        Spline
-            Of the same basis.
+    Returns
+    -------
+    tuple of Part
+        As R's ``0 + f`` has them.
 
-        Raises
-        ------
-        ValueError
-            If a name is missing, a value is not finite, or lengths differ.
-        """
-        values = as_vector(self.name, _column(data, self.name))
-        by = None if self.by is None else self.by.at(data)
-        if by is not None and len(by.values) != len(values):
-            raise ValueError(
-                f"{by.name} has {len(by.values)} rows where {self.name} has {len(values)}"
-            )
-        return replace(self, values=values, by=by)
+    Examples
+    --------
+    >>> [part.names for part in coded([Categories("dose", np.array(["high", "low"]))])]
+    [['dose[high]', 'dose[low]']]
+    """
+    if any(isinstance(part, Intercept) for part in parts):
+        return tuple(parts)
+    first = next((part for part in parts if isinstance(part, Categories)), None)
+    return tuple(replace(first, first=0) if first and part is first else part for part in parts)
+
+
+# ---- terms ----
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,79 +429,116 @@ class Linear:
     ----------
     intercept : bool
         Whether there is a column of ones.
-    covariates : tuple of Covariate
+    parts : tuple of Part
         The others.
+    frame : Frame
+        Their data.
     """
 
     intercept: bool
-    covariates: tuple[Covariate, ...]
+    parts: tuple[Part, ...]
+    frame: Frame
 
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """Random effects of a grouping factor: for each level an intercept, slopes, or both.
+    """Random effects of a grouping factor: for each level an intercept, slopes, or a curve.
 
     Attributes
     ----------
     factor : str
         Name of the grouping factor.
     levels : ndarray, shape (m,)
-        Its labels, sorted.
-    codes : ndarray of int, shape (n,)
-        Level of each row.
-    intercept : bool
-        Whether each level has an intercept of its own.
-    covariates : tuple of Covariate
-        What the slopes belong to.
-    correlated : bool
-        Whether the effects of one level may be correlated.
-    scalar : bool
-        Whether all effects have one variance and no correlation: the random part of a smooth.
+        Its labels; for the random part of a smooth, one.
+    parts : tuple of Part
+        What the effects of a level multiply.
+    covariance : Covariance
+        Covariance of the effects of a level.
+    frame : Frame
+        Their data.
+
+    Examples
+    --------
+    >>> term = group(subject=["a", "a", "b"], days=[0, 1, 2])
+    >>> term.names, term.covariance
+    (['(Intercept)', 'days'], Full(k=2))
+    >>> print(term.codes(term.frame), *term.columns(term.frame))
+    [0 0 1] [1. 1. 1.] [0. 1. 2.]
     """
 
     factor: str
     levels: NDArray[Any]
-    codes: IntArray
-    intercept: bool
-    covariates: tuple[Covariate, ...]
-    correlated: bool
-    scalar: bool = False
+    parts: tuple[Part, ...]
+    covariance: Covariance
+    frame: Frame
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the effects of a level."""
+        return [name for part in self.parts for name in part.names]
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether it is the random part of a smooth."""
+        return isinstance(self.parts[0], SmoothPart)
 
     @property
     def is_curve(self) -> bool:
-        """Whether it is the random part of a smooth that all rows share."""
-        return self.scalar and len(self.levels) == 1
+        """Whether it is the random part of a smooth with one level, which needs no factor."""
+        return self.is_smooth and len(self.levels) == 1
+
+    @property
+    def factor_inputs(self) -> list[Input]:
+        """The grouping factor, where there is one."""
+        return [] if self.is_curve else [Input(self.factor, self.levels)]
+
+    def codes(self, frame: Frame) -> IntArray:
+        """Level of each row."""
+        if self.is_curve:
+            return np.zeros(frame.n, dtype=np.intp)
+        return frame.labels[self.factor].codes
+
+    def columns(self, frame: Frame) -> list[FloatArray]:
+        """Make what the effects of a level multiply, each of shape (n,)."""
+        return [column for part in self.parts for column in part.columns(frame)]
 
 
 @dataclass(frozen=True, eq=False)
-class Curves:
-    """A smooth, or several: fixed columns, and random effects with one variance each.
+class Smooth:
+    """A smooth, or one for each level: fixed columns, and blocks of random effects.
 
     Attributes
     ----------
-    fixed : tuple of Spline
+    fixed : tuple of SmoothPart
         What the penalty leaves free: a straight line, or nothing.
     random : tuple of Group
         The penalized part, as effects of a factor with one level; for curves that share their
         smoothing parameter, with a level for each curve.
+    frame : Frame
+        Their data.
     """
 
-    fixed: tuple[Spline, ...]
+    fixed: tuple[SmoothPart, ...]
     random: tuple[Group, ...]
+    frame: Frame
 
 
-Term = Linear | Group | Curves
+Term = Linear | Group | Smooth
 
 
-def linear(*, intercept: bool = True, **columns: ArrayLike) -> Linear:
+def linear(columns: Data | None = None, /, *, intercept: bool = True, **named: ArrayLike) -> Linear:
     """Make the fixed effects: an intercept and covariates.
 
     Parameters
     ----------
+    columns : mapping of str to array_like, optional
+        Covariates whose names cannot be keywords: a dict, a data frame.
     intercept : bool
-        Whether to add a column of ones.
-    **columns : array_like, each of shape (n,)
-        Covariates by name: numbers, or labels, whose first level in sorted order is the baseline.
+        Whether to add a column of ones. Without one in the model, the first covariate with labels
+        has a column for each level.
+    **named : array_like, each of shape (n,)
+        Covariates by name: numbers, or labels. The baseline is the first level in sorted order; for
+        categorical data, the first category.
 
     Returns
     -------
@@ -249,15 +553,24 @@ def linear(*, intercept: bool = True, **columns: ArrayLike) -> Linear:
 
     Examples
     --------
-    >>> linear(days=[0, 1, 2], dose=["low", "high", "low"]).covariates[1].names
+    >>> linear(days=[0, 1, 2], dose=["low", "high", "low"]).parts[1].names
     ['dose[low]']
     """
-    if not columns and not intercept:
+    given = _given("linear", columns, named)
+    if not given and not flag("intercept", intercept):
         raise ValueError("linear() has no columns; name at least one, or leave it out")
-    return Linear(intercept, _covariates(columns))
+    parts, frame = _covariates(given)
+    return Linear(flag("intercept", intercept), parts, frame)
 
 
-def group(*, correlated: bool = True, intercept: bool = True, **columns: ArrayLike) -> Group:
+def group(
+    columns: Data | None = None,
+    /,
+    *,
+    correlated: bool = True,
+    intercept: bool = True,
+    **named: ArrayLike,
+) -> Group:
     """Make the random effects of a grouping factor.
 
     ``group(subject=s)`` is lme4's ``(1 | s)``; ``group(subject=s, days=d)`` is ``(d | s)``;
@@ -265,11 +578,13 @@ def group(*, correlated: bool = True, intercept: bool = True, **columns: ArrayLi
 
     Parameters
     ----------
+    columns : mapping of str to array_like, optional
+        Columns whose names cannot be keywords: a dict, a data frame. They come first.
     correlated : bool
         Whether the effects of one level may be correlated.
     intercept : bool
         Whether each level has an intercept of its own.
-    **columns : array_like, each of shape (n,)
+    **named : array_like, each of shape (n,)
         The first names the grouping factor and holds its labels; the others are covariates with a
         slope for each level.
 
@@ -290,40 +605,91 @@ def group(*, correlated: bool = True, intercept: bool = True, **columns: ArrayLi
     >>> group(subject=["a", "a", "b"], days=[0, 1, 0]).levels
     array(['a', 'b'], dtype='<U1')
     """
-    if not columns:
+    given = _given("group", columns, named)
+    if not given:
         raise ValueError("group() needs a grouping factor: group(subject=labels)")
-    (factor, labels), *slopes = columns.items()
-    levels, codes = _levels(as_labels(factor, labels))
+    (factor, labels), *slopes = given.items()
+    levels, codes = levels_and_codes(factor, labels)
+    parts, frame = _covariates(dict(slopes), len(codes))
+    made = ((Intercept(),) if flag("intercept", intercept) else ()) + parts
+    return group_of(factor, Labels(codes, levels), made, frame, flag("correlated", correlated))
+
+
+def group_of(
+    name: str, factor: Labels, parts: Sequence[Part], frame: Frame, correlated: bool
+) -> Group:
+    """Make the random effects of a grouping factor from its codes and parts.
+
+    Parameters
+    ----------
+    name : str
+        Name of the factor; of crossed ones ``"a:b"``.
+    factor : Labels
+        Its codes and levels.
+    parts : sequence of Part
+        What the effects of a level multiply.
+    frame : Frame
+        Data of the parts.
+    correlated : bool
+        Whether the effects of one level may be correlated.
+
+    Returns
+    -------
+    Group
+        A term for `lmm`.
+
+    Raises
+    ------
+    ValueError
+        As `group`.
+
+    Examples
+    --------
+    >>> classes = Labels(np.array([0, 0, 1, 2]), np.array(["a:1", "a:2", "b:1"]))
+    >>> term = group_of("school:class", classes, [Intercept()], Frame(4, {}, {}), correlated=True)
+    >>> term.factor, term.names, len(term.levels)
+    ('school:class', ['(Intercept)'], 3)
+    """
+    codes, levels = factor
     if len(levels) < 2:
         raise ValueError(
-            f"{factor} has one level only ({levels[0]!s}): a random effect needs at least two "
+            f"{name} has one level only ({levels[0]!s}): a random effect needs at least two "
             "groups; check the labels or leave the term out"
         )
-    if not slopes and not intercept:
-        raise ValueError(f"group({factor}=...) has neither an intercept nor a slope; add one")
-    covariates = _covariates(dict(slopes), n=len(codes))
-    for covariate in covariates:
-        if intercept and np.ptp(covariate.values) == 0:
+    if not parts:
+        raise ValueError(f"group({name}=...) has neither an intercept nor a slope; add one")
+    parts = coded(parts)
+    n = len(codes)
+    whole = merged([Frame(n, frame.numbers, frame.labels), Frame(n, {}, {name: factor})])
+    columns = [column for part in parts for column in part.columns(whole)]
+    if isinstance(parts[0], Intercept):
+        names = [name for part in parts for name in part.names]
+        for constant in (c for c, column in enumerate(columns[1:], 1) if np.ptp(column) == 0):
             raise ValueError(
-                f"{covariate.name} is constant, so its slopes cannot be told from the intercepts; "
+                f"{names[constant]} is constant, so its slopes cannot be told from the intercepts; "
                 "leave it out"
             )
-    return Group(factor, levels, codes, intercept, covariates, correlated)
+    covariance = Full(len(columns)) if correlated else Diagonal(len(columns))
+    return Group(name, levels, parts, covariance, whole)
 
 
 def smooth(
+    columns: Data | None = None,
+    /,
     *,
     basis: str = "cs",
     k: int = 10,
     by: Data | None = None,
     shared: bool = False,
     scaling: Scaling = "norm",
-    **columns: ArrayLike,
-) -> Curves:
+    **named: ArrayLike,
+) -> Smooth:
     """Make a smooth of a covariate.
 
     Parameters
     ----------
+    columns : mapping of one name to a column, optional
+        The covariate, where its name cannot be a keyword: ``smooth({"period": p}, k=4)``.
     basis : {"cr", "cs", "cc", "ps", "rk"}
         Cubic regression spline, the same with shrinkage, cyclic, P-spline, reproducing kernel; see
         `mixedsmooth.model.bases`.
@@ -339,12 +705,12 @@ def smooth(
     scaling : {"norm", "mean"}
         Unit of the penalty, today's or the older one of mgcv. It changes the variance of the
         smooth, and no fit.
-    **columns : array_like, shape (n,)
+    **named : array_like, shape (n,)
         One covariate, by name.
 
     Returns
     -------
-    Curves
+    Smooth
         A term for `lmm`.
 
     Raises
@@ -357,176 +723,85 @@ def smooth(
     --------
     >>> import mixedsmooth as ms
     >>> term = smooth(days=ms.load_sleepstudy().days, basis="cr")
-    >>> term.fixed[0].names, len(term.random[0].covariates[0].names)
+    >>> term.fixed[0].names, len(term.random[0].names)
     (['s(days)'], 8)
     """
-    if len(columns) != 1:
-        raise ValueError(f"smooth() takes one covariate by name, found {len(columns)}")
-    ((name, values),) = columns.items()
-    x = as_vector(name, values)
+    given = _given("smooth", columns, named)
+    if len(given) != 1:
+        raise ValueError(f"smooth() takes one covariate by name, found {len(given)}")
+    ((name, values),) = given.items()
+    x = frozen(as_vector(name, values))
     made = construct(x, basis, k, scaling=scaling, name=name)
-    if by is None:
-        if shared:
+    frame, label, factor = Frame(len(x), {name: x}, {}), f"s({name})", None
+    if by is not None:
+        if len(names_of(by)) != 1:
+            raise ValueError(
+                f"by takes one column by name, such as by={{'z': z}}, found {len(names_of(by))}"
+            )
+        (part,), of_by = _covariates(_given("by", by, {}), n=len(x))
+        (factor,) = part.inputs
+        frame, label = merged([frame, of_by]), f"{label}:{factor.name}"
+    if flag("shared", shared):
+        if factor is None:
             raise ValueError("shared=True is for the curves of the levels of by; name by, too")
-        return _curves([(f"s({name})", None, None)], name, x, made)
-    if len(by) != 1:
-        raise ValueError(f"by takes one column by name, such as by={{'z': z}}, found {len(by)}")
-    (factor,) = _covariates(by, n=len(x))
-    label = f"s({name}):{factor.name}"
-    if factor.levels is None:
-        if shared:
+        if factor.levels is None:
             raise ValueError(f"shared=True needs labels in by, and {factor.name} has numbers")
-        return _curves([(label, factor, None)], name, x, made)
-    if not shared:
-        parts = [(f"{label}[{level}]", factor, level) for level in factor.levels]
-        return _curves(parts, name, x, made)
-    part = Spline(name, x, None, label, made, True, None, None)
-    curves = Group(factor.name, factor.levels, factor.values, False, (part,), False, scalar=True)
-    return Curves((), (curves,))
-
-
-def _curves(
-    parts: Sequence[tuple[str, Covariate | None, Any]], name: str, x: FloatArray, made: Smooth
-) -> Curves:
-    fixed, random = [], []
-    for label, by, level in parts:
-        line = Spline(name, x, None, label, made, False, by, level)
-        wiggle = replace(line, random=True)
-        if line.names:
-            fixed.append(line)
-        codes = np.zeros(len(x), dtype=np.intp)
-        random.append(Group(label, np.array([label]), codes, False, (wiggle,), False, scalar=True))
-    return Curves(tuple(fixed), tuple(random))
-
-
-def effect_names(term: Linear | Group) -> list[str]:
-    """Names of the columns of a term, ``(Intercept)`` first if there is one.
-
-    Parameters
-    ----------
-    term : Linear or Group
-        A term.
-
-    Returns
-    -------
-    list of str
-        One name for each column of X, or for each effect of a level.
-
-    Examples
-    --------
-    >>> effect_names(linear(days=[0, 1]))
-    ['(Intercept)', 'days']
-    """
-    ones = ["(Intercept)"] if term.intercept else []
-    return ones + [name for covariate in term.covariates for name in covariate.names]
-
-
-def effect_columns(intercept: bool, covariates: tuple[Covariate, ...], n: int) -> list[FloatArray]:
-    """Columns of X, or the values that each effect of a level multiplies.
-
-    Parameters
-    ----------
-    intercept : bool
-        Whether there is a column of ones.
-    covariates : tuple of Covariate
-        The covariates, of n rows each.
-    n : int
-        Number of rows.
-
-    Returns
-    -------
-    list of ndarray, each of shape (n,)
-        In the order of `effect_names`.
-
-    Examples
-    --------
-    >>> effect_columns(True, (), 2)
-    [array([1., 1.])]
-    """
-    ones = [np.ones(n)] if intercept else []
-    return ones + [column for covariate in covariates for column in covariate.columns()]
-
-
-def codes_at(term: Group, data: Data) -> IntArray:
-    """Level of each row of new data, -1 for a label that the model does not know.
-
-    Parameters
-    ----------
-    term : Group
-        The term with its known levels.
-    data : mapping of str to array_like
-        New columns by name.
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-        Positions in ``term.levels``.
-
-    Raises
-    ------
-    ValueError
-        If the factor is not among the data, or a label is missing.
-
-    Examples
-    --------
-    >>> codes_at(group(subject=["a", "a", "b"]), {"subject": ["b", "c"]})
-    array([ 1, -1])
-    """
-    if term.is_curve:
-        return np.zeros(len(np.asarray(_column(data, term.covariates[0].name))), dtype=np.intp)
-    codes, known = _match(as_labels(term.factor, _column(data, term.factor)), term.levels)
-    return np.where(known, codes, -1)
-
-
-def _covariates(columns: Mapping[str, ArrayLike], n: int | None = None) -> tuple[Covariate, ...]:
-    found: list[Covariate] = []
-    for name, values in columns.items():
-        array = np.asarray(values)
-        if array.dtype.kind not in "biuf":
-            array = as_labels(name, array, n)  # text, or the numbers in an array of objects
-        if array.dtype.kind in "biuf":
-            found.append(Covariate(name, as_vector(name, array, n), None))
-        else:
-            levels, codes = _levels(array)
-            if len(levels) < 2:
-                raise ValueError(f"{name} has one level only ({levels[0]!s}); leave it out")
-            found.append(Covariate(name, codes, levels))
-        n = len(array)
-    return tuple(found)
-
-
-def _levels(labels: NDArray[Any]) -> tuple[NDArray[Any], IntArray]:
-    """Sorted levels and the code of each row; integers of small range need no sorting."""
-    if labels.dtype.kind in "iu" and labels.dtype != np.uint64:
-        whole = labels.astype(np.int64)  # the differences of small integers may be larger
-        low, high = int(whole.min()), int(whole.max())
-        if high - low <= 2 * len(labels):
-            present = np.bincount(whole - low) > 0
-            codes = (np.cumsum(present) - 1)[whole - low]
-            return (np.flatnonzero(present) + low).astype(labels.dtype), codes
-    levels, codes = np.unique(labels, return_inverse=True)
-    return levels, codes
-
-
-def _match(labels: NDArray[Any], levels: NDArray[Any]) -> tuple[IntArray, NDArray[np.bool_]]:
-    if labels.dtype.kind != levels.dtype.kind and "U" in (labels.dtype.kind, levels.dtype.kind):
-        raise ValueError(
-            f"labels must be of the kind that the model was fitted with, such as {levels[0]!r}; "
-            f"found {labels[0]!r}"
+        blocks = [SmoothPart(label, made.basis, to) for to in made.to_random]
+        return Smooth((), tuple(_blocks(factor.name, factor.levels, blocks, frame)), frame)
+    curves = [label]
+    if factor is not None and factor.levels is not None:
+        curves = [f"{label}[{level}]" for level in factor.levels]
+    elif factor is not None and not frame.numbers[factor.name].any():
+        raise ValueError(f"{factor.name} is zero in every row, so the curve has no effect")
+    fixed: list[SmoothPart] = []
+    random: list[Group] = []
+    for code, curve in enumerate(curves):
+        line, *blocks = (
+            SmoothPart(curve, made.basis, to, factor, code)
+            for to in (made.to_fixed, *made.to_random)
         )
-    codes = np.minimum(np.searchsorted(levels, labels), len(levels) - 1)
-    return codes, levels[codes] == labels
+        fixed += [line] if line.names else []
+        random += _blocks(curve, np.array([curve]), blocks, frame)
+    return Smooth(tuple(fixed), tuple(random), frame)
 
 
-def _column(data: Data, name: str) -> ArrayLike:
-    try:
-        return data[name]
-    except KeyError:
+def _blocks(
+    factor: str, levels: NDArray[Any], blocks: Sequence[SmoothPart], frame: Frame
+) -> list[Group]:
+    """Random effects of one variance for each penalized block of a smooth."""
+    return [Group(factor, levels, (block,), Scalar(len(block.names)), frame) for block in blocks]
+
+
+def _given(function: str, columns: Data | None, named: Data) -> dict[str, ArrayLike]:
+    """Columns of a mapping and those by keyword, together."""
+    if columns is None:
+        return dict(named)
+    plain = isinstance(columns, np.ndarray) and columns.dtype.names is None
+    if plain or isinstance(columns, (list, tuple)) or not hasattr(columns, "__getitem__"):
         raise ValueError(
-            f"data has no column {name}, which the model needs; it has {', '.join(data)}"
-        ) from None
+            f"{function}() takes columns by name, and an argument without one must be a mapping; "
+            f"found {type(columns).__name__}: write {function}(x=x) or {function}({{'x': x}})"
+        )
+    given = {name: column_of(columns, name) for name in names_of(columns)}
+    twice = given.keys() & named.keys()
+    if twice:
+        raise ValueError(f"{function}() has {', '.join(sorted(twice))} twice; give it once")
+    return given | dict(named)
 
 
-def _shortened(levels: NDArray[Any]) -> str:
-    shown = ", ".join(str(level) for level in levels[:5])
-    return shown + (", ..." if len(levels) > 5 else "")
+def _covariates(columns: Data, n: int | None = None) -> tuple[tuple[Part, ...], Frame]:
+    """Parts of covariates, and their data."""
+    parts: list[Part] = []
+    numbers, labels = {}, {}
+    for name, values in columns.items():
+        column, levels = as_covariate(name, values, n)
+        n = len(column)
+        if levels is None:
+            parts.append(Part(name))
+            numbers[name] = frozen(column)
+            continue
+        if len(levels) < 2:
+            raise ValueError(f"{name} has one level only ({levels[0]!s}); leave it out")
+        parts.append(Categories(name, levels))
+        labels[name] = Labels(frozen(column), levels)
+    return tuple(parts), Frame(n or 0, numbers, labels)

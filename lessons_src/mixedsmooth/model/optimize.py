@@ -1,0 +1,879 @@
+"""The search for theta: where it begins, how it goes down, and the boundary (chapter 7).
+
+    look around -> descend from the best few places -> leave the boundary -> the lowest of all
+
+Entries of T are in the units of centered and scaled columns. The criterion of a smooth may have
+several minima and is flat near theta = 0, where the smooth is a straight line or nothing; so a
+search that begins at one place may end at the wrong one.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations, product
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+from scipy.ndimage import minimum_filter
+from scipy.optimize import minimize
+
+from mixedsmooth.model.covariance import Covariance, Scalar, pack, pack_slopes, unpack
+from mixedsmooth.model.descent import descend
+from mixedsmooth.model.engine import LARGEST, Factorization, Products
+from mixedsmooth.model.laplace import (
+    Anchor,
+    Mode,
+    NoModeError,
+    OutOfRangeError,
+    Response,
+    anchor,
+    find_mode,
+    laplace,
+    laplace_deviance,
+    quadrature,
+    times,
+    working_products,
+)
+
+FloatArray = NDArray[np.float64]
+
+PREDICTED_DECREASE = 1e-6  # of the deviance by one more step: what converged means
+FAR = 30  # steps of unit length after which the unit is measured anew
+WIDE = 12.0  # log theta beyond which a curve is a line, or goes through all points
+LOST = 1e-14  # a residual variance below this part of that of y is made of rounding errors
+NEARLY_ZERO = 1e-2  # a diagonal entry of T below this may be a variance of zero
+FEW = 30  # residual degrees of freedom below which groups are looked at as smooths are
+LEVELS = 10.0 ** np.arange(-3, 4.1, 0.5)  # of theta, where a search looks around
+COARSE = 10.0 ** np.arange(-2, 3.1, 1.25)  # of several theta jointly
+JOINTLY = 3  # variances at a time, if there are no more; else two
+DESCENTS = 4  # from the best places
+START_STEPS = (6, 2, 2)  # of reweighting in each round of the start
+NEWTON_STEPS = 4
+FEW_ROWS = 100  # of counts, below which groups are looked at as smooths are
+MARGINAL_LEVELS = (0.1, 1.0, 10.0, 100.0)  # of the theta of smooths, where a search looks around
+MARGINAL_DESCENTS = 2  # from the best of them
+DIFFERENCE = 1e-3  # of a parameter, in units of its standard error, for second derivatives
+
+
+class Stopped(Exception):  # noqa: N818, it is no error
+    """A callback asked to stop."""
+
+
+class NoResidualError(ValueError):
+    """Nothing is left of y for the residuals."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "y is explained by its groups and smooths without error, so there is no residual "
+            "variance; use fewer random effects"
+        )
+
+
+class Optimum(NamedTuple):
+    """Where a search ended.
+
+    Attributes
+    ----------
+    theta : ndarray
+        The parameters.
+    factorization : engine.Factorization
+        The cross-products, factored there.
+    value : float
+        The (restricted) deviance there.
+    decrease : float
+        Of the criterion by one more step, as the curvature foretells.
+    reason : str
+        Why the search ended.
+    """
+
+    theta: FloatArray
+    factorization: Factorization
+    value: float
+    decrease: float
+    reason: str
+
+
+@dataclass(eq=False)
+class Criterion:
+    """The criterion of a linear mixed model as a function of theta, which counts evaluations.
+
+    Attributes
+    ----------
+    A : engine.Products
+        The cross-products.
+    reml : bool
+        Whether it is the restricted deviance.
+    variance : float or None
+        sigma^2 in inner units, where it is known.
+    report : callable or None
+        Told of each evaluation: its number, T and the value. It may raise `Stopped`.
+    evaluations : int
+        How many there were.
+    lowest : tuple
+        The lowest value, and its T.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.blocked import cross_products
+    >>> from mixedsmooth.model.engine import Factor, Shape
+    >>> groups = Factor(np.array([0, 0, 1, 1]), (np.ones(4),), Shape(2, Scalar(1)))
+    >>> A = cross_products([groups], np.ones((4, 1)), np.array([1.0, 2.0, 4.0, 5.0]))
+    >>> criterion = Criterion(A, False, None, None)
+    >>> value, slope = criterion.value_and_slope(np.array([1.0]))
+    >>> print(round(value, 4), slope.round(4), criterion.evaluations)
+    13.5487 [-1.3333] 1
+    """
+
+    A: Products
+    reml: bool
+    variance: float | None
+    report: Callable[[int, Sequence[FloatArray], float], None] | None
+    evaluations: int = 0
+    lowest: tuple[float, Sequence[FloatArray]] = (np.inf, ())
+
+    def factorize(self, theta: FloatArray) -> Factorization:
+        """Factor the cross-products at theta, and count."""
+        self.evaluations += 1
+        return self.A.factorize(unpack(theta, self.A.covariances))
+
+    def value(self, theta: FloatArray) -> float:
+        """Return the criterion; infinite where y is explained without error."""
+        try:
+            f = self.factorize(theta)
+        except np.linalg.LinAlgError:
+            return np.inf
+        return self.reported(f, f.deviance(self.reml, self.variance))
+
+    def value_and_slope(self, theta: FloatArray) -> tuple[float, FloatArray]:
+        """Criterion and its gradient at theta."""
+        try:
+            f = self.factorize(theta)
+        except np.linalg.LinAlgError:
+            raise NoResidualError from None
+        value = self.reported(f, f.deviance(self.reml, self.variance))
+        return value, pack_slopes(f.gradient(self.reml, self.variance), self.A.covariances)
+
+    def optimum(self, theta: FloatArray, decrease: float, reason: str) -> Optimum:
+        """Factor the cross-products where a search ended; that is no evaluation of the search."""
+        try:
+            f = self.A.factorize(unpack(theta, self.A.covariances))
+        except np.linalg.LinAlgError:
+            raise NoResidualError from None
+        for T_f in f.T:
+            T_f.setflags(write=False)
+        return Optimum(theta, f, f.deviance(self.reml, self.variance), decrease, reason)
+
+    def reported(self, f: Factorization, value: float) -> float:
+        """Return the value, once it is reported."""
+        if value <= self.lowest[0]:
+            self.lowest = value, f.T
+        if self.report is not None:
+            self.report(self.evaluations, f.T, value)
+        return value
+
+
+def search(criterion: Criterion, start: FloatArray | None = None) -> Optimum:
+    """Minimize the criterion of a linear mixed model.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        What is minimized.
+    start : ndarray, optional
+        Where to begin; otherwise at a guess and, where there may be several minima, at the best of
+        the places that `look` finds.
+
+    Returns
+    -------
+    Optimum
+        The lowest minimum found.
+
+    Raises
+    ------
+    ValueError
+        If y is explained without error.
+
+    Examples
+    --------
+    In two groups of two, the squares between are 9 and those within are 1; theta^2 = 4 by ML.
+
+    >>> from mixedsmooth.model.blocked import cross_products
+    >>> from mixedsmooth.model.engine import Factor, Shape
+    >>> groups = Factor(np.array([0, 0, 1, 1]), (np.ones(4),), Shape(2, Scalar(1)))
+    >>> A = cross_products([groups], np.ones((4, 1)), np.array([1.0, 2.0, 4.0, 5.0]))
+    >>> optimum = search(Criterion(A, False, None, None))
+    >>> print(optimum.theta.round(4), round(optimum.value, 4))
+    [2.] 12.9734
+    """
+    if start is not None:
+        return _run(criterion, start)
+    guess, unit = _guess(criterion)
+    best = None
+    with suppress(NoResidualError):
+        best = _run(criterion, guess, unit)
+    improved = True
+    while improved:
+        improved = False
+        for place in look(criterion, guess if best is None else best.theta):
+            try:
+                found = _run(criterion, place)
+            except NoResidualError:
+                continue
+            if best is None or found.value < best.value - PREDICTED_DECREASE:
+                best, improved = found, True
+    if best is None:
+        raise NoResidualError
+    return best
+
+
+def look(criterion: Criterion, theta: FloatArray) -> list[FloatArray]:
+    """Find places from which other minima than that at theta may be reached.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        What is minimized.
+    theta : ndarray
+        A minimum, or a guess.
+
+    Returns
+    -------
+    list of ndarray
+        A few values of theta: the lowest of those that are lower than their neighbors in a coarse
+        grid, over each variance alone and over some jointly.
+
+    Examples
+    --------
+    A smooth of a sine has a minimum at theta = 0, where it is nothing, and another:
+
+    >>> import mixedsmooth as ms
+    >>> x = np.arange(20) / 19
+    >>> y = np.sin(4 * np.pi * x) + 0.1 * np.cos(37 * np.arange(20))
+    >>> A = ms.lmm(y, ms.smooth(x=x)).factorization.A
+    >>> criterion = Criterion(A, True, None, None)
+    >>> place = look(criterion, np.zeros(1))[0]
+    >>> round(criterion.value(np.zeros(1)), 2), place.round(1), round(criterion.value(place), 2)
+    (57.89, array([316.2]), -18.44)
+    """
+    A = criterion.A
+    few = A.n - A.p < FEW
+    variances = [
+        (i, c)
+        for i, covariance in enumerate(A.covariances)
+        for c in range(covariance.columns if few or isinstance(covariance, Scalar) else 0)
+    ]
+    T = unpack(theta, A.covariances)
+
+    def at(levels: Sequence[float], some: Sequence[tuple[int, int]]) -> FloatArray:
+        moved = [T_f.copy() for T_f in T]
+        for (i, c), level in zip(some, levels, strict=True):
+            moved[i][:, c] = 0.0
+            moved[i][c, c] = level
+        return pack(moved, A.covariances)
+
+    # what is next to theta belongs to its own minimum
+    known = [np.clip(np.abs(T[i][c, c]), LEVELS[0], LEVELS[-1]) for i, c in variances]
+    places = []
+    together = 2 if len(variances) > JOINTLY else len(variances)
+    for size, levels in ((1, LEVELS), (together, COARSE)) if together > 1 else ((1, LEVELS),):
+        step = np.log(levels[1] / levels[0])
+        for chosen in combinations(range(len(variances)), size):
+            some = [variances[v] for v in chosen]
+            here = np.log([known[v] for v in chosen])
+            corners = list(product(levels, repeat=size))
+            grid = [at(corner, some) for corner in corners]
+            values = np.reshape([criterion.value(place) for place in grid], (len(levels),) * size)
+            lowest = (values == minimum_filter(values, 3)) & np.isfinite(values)
+            for j in np.flatnonzero(lowest):
+                if np.abs(np.log(corners[j]) - here).max() > step:
+                    places.append((values.flat[j], grid[j]))
+    best = [place for _, place in sorted(places, key=itemgetter(0))[:DESCENTS]]
+    # correlations are not looked at; with few degrees of freedom it costs little to try more
+    alike = COARSE if any(covariance.k > 1 and few for covariance in A.covariances) else ()
+    return best + [at([level] * len(variances), variances) for level in alike]
+
+
+def _guess(criterion: Criterion) -> tuple[FloatArray, FloatArray]:
+    """T = I in scaled units, improved by two steps of Schall's fixed point; and a unit."""
+    covariances = criterion.A.covariances
+    T = [np.eye(c.k) for c in covariances]
+    for _ in range(2):
+        f = criterion.factorize(pack(T, covariances))
+        degrees = f.degrees_of_freedom(criterion.reml)
+        _, u = f.solve()
+        variance = f.residual_variance(criterion.reml, criterion.variance)
+        T = schall_step(T, u, degrees, covariances, variance)
+    return pack(T, covariances), unit_steps(T, degrees, covariances)
+
+
+def _unit_at(criterion: Criterion, theta: FloatArray) -> FloatArray:
+    try:
+        f = criterion.factorize(theta)
+    except np.linalg.LinAlgError:
+        raise NoResidualError from None
+    return unit_steps(f.T, f.degrees_of_freedom(criterion.reml), criterion.A.covariances)
+
+
+def _run(criterion: Criterion, theta: FloatArray, unit: FloatArray | None = None) -> Optimum:
+    """Descend from theta, and leave the boundary where it is no minimum."""
+    if unit is None:
+        unit = _unit_at(criterion, theta)
+    while True:
+        begin = theta
+        theta, decrease = _descend(criterion, begin, unit)
+        if np.abs((theta - begin) / unit).max() > FAR:
+            unit = _unit_at(criterion, theta)
+            theta, decrease = _descend(criterion, theta, unit)
+        theta, ended = leave_boundary(theta, criterion.A.covariances, criterion.value)
+        if ended:
+            break
+    if criterion.variance is None and np.abs(theta).max() > LARGEST:
+        raise NoResidualError
+    return criterion.optimum(theta, decrease, f"predicted decrease of the criterion {decrease:.1e}")
+
+
+def _descend(criterion: Criterion, theta: FloatArray, unit: FloatArray) -> tuple[FloatArray, float]:
+    """Minimize by L-BFGS, in units of theta in which the curvature is about 1."""
+
+    def scaled(phi: FloatArray) -> tuple[float, FloatArray]:
+        value, slope = criterion.value_and_slope(phi * unit)
+        return value, slope * unit
+
+    # a slope g foretells a decrease of g^2 / 2
+    end = descend(scaled, theta / unit, 3e-5 + criterion.A.error)
+    decrease = -float(end.slope @ end.step) / 2
+    # Near the optimum the next step is right to first order, and costs nothing; unless the
+    # curvature, about 1 in these units, was learnt from rounding errors.
+    sound = decrease <= PREDICTED_DECREASE and end.step @ end.step <= 20 * decrease
+    return (end.x + end.step if sound else end.x) * unit, decrease
+
+
+def cross_validate(criterion: Criterion, start: FloatArray | None) -> Optimum:
+    """Minimize the GCV score n rss / (n - edf)^2 over log theta, for a model of smooths.
+
+    Parameters
+    ----------
+    criterion : Criterion
+        Its cross-products and count.
+    start : ndarray, optional
+        Where to begin; otherwise at the best of a coarse grid, common to all smooths, and of each
+        smooth beside the others.
+
+    Returns
+    -------
+    Optimum
+        The minimum.
+
+    References
+    ----------
+    Craven and Wahba (1979), Numerische Mathematik 31, 377-403.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> volvo = ms.load_volvo()
+    >>> fit = ms.lmm(volvo.wear, ms.smooth(size=volvo.size, basis="rk", k=9))
+    >>> criterion = Criterion(fit.factorization.A, True, None, None)
+    >>> _, edf = residual_and_degrees(cross_validate(criterion, None).factorization)
+    >>> round(edf, 3)  # as choose_gcv of mixedsmooth.derivations.spline
+    4.219
+    """
+    A = criterion.A
+
+    def theta_of(log_theta: FloatArray) -> FloatArray:
+        theta: FloatArray = np.exp(np.clip(log_theta, -WIDE, WIDE))
+        return theta
+
+    def score(log_theta: FloatArray) -> float:
+        try:
+            f = criterion.factorize(theta_of(log_theta))
+        except np.linalg.LinAlgError:
+            return np.inf
+        rss, edf = residual_and_degrees(f)
+        if rss <= LOST * A.n or edf >= A.n:  # the curve goes through all points
+            return np.inf
+        return criterion.reported(f, float(np.log(A.n * rss / (A.n - edf) ** 2)))
+
+    if start is None:
+        smooths = len(A.shapes)
+        places = [np.full(smooths, level) for level in np.linspace(-9, 9, 37)]
+        if smooths > 1:
+            best = min(places, key=score)
+            for i in range(smooths):
+                moved = best + np.outer(np.linspace(-9, 9, 19) - best[i], np.eye(smooths)[i])
+                best = min([best, *moved], key=score)
+            joint = product(np.log(COARSE), repeat=smooths) if smooths <= JOINTLY else ()
+            places = [best, *map(np.array, joint)]
+        begins = sorted(places, key=score)[: 1 if smooths == 1 else DESCENTS]
+    else:
+        begins = [np.log(np.maximum(start, 1e-6))]
+    options = {"xatol": 1e-7, "fatol": 1e-12, "maxiter": 2000, "maxfev": 4000}
+    ends = [minimize(score, begin, method="Nelder-Mead", options=options) for begin in begins]
+    optimum = min(ends, key=lambda end: end.fun)
+    decrease = 0.0 if optimum.success else np.inf
+    reason = f"simplex of the GCV score: {optimum.message}"
+    return criterion.optimum(theta_of(optimum.x), decrease, reason)
+
+
+def residual_and_degrees(f: Factorization) -> tuple[float, float]:
+    """Residual sum of squares in inner units, and the effective degrees of freedom of all terms.
+
+    Parameters
+    ----------
+    f : Factorization
+        The factorization at theta.
+
+    Returns
+    -------
+    rss : float
+        r^2 without the penalty u'u.
+    edf : float
+        p and those of the random effects.
+
+    Examples
+    --------
+    At theta = 2 the means of two groups of two are shrunk by 2 theta^2 / (2 theta^2 + 1) = 8/9:
+
+    >>> from mixedsmooth.model.blocked import cross_products
+    >>> from mixedsmooth.model.engine import Factor, Shape
+    >>> groups = Factor(np.array([0, 0, 1, 1]), (np.ones(4),), Shape(2, Scalar(1)))
+    >>> A = cross_products([groups], np.ones((4, 1)), np.array([1.0, 2.0, 4.0, 5.0]))
+    >>> rss, edf = residual_and_degrees(A.factorize([np.array([[2.0]])]))
+    >>> print(round(rss, 4), round(edf, 4))  # 1 + 9 (1 - 8/9)^2 and 1 + 8/9
+    1.1111 1.8889
+    """
+    _, u = f.solve()
+    rss = f.r2 - sum(float(np.sum(effects**2)) for effects in u)
+    degrees = f.degrees_of_freedom(reml=True)
+    return rss, f.A.p + sum(float(of_effects.sum()) for of_effects in degrees)
+
+
+def schall_step(
+    T: Sequence[FloatArray],
+    u: Sequence[FloatArray],
+    degrees: Sequence[FloatArray],
+    covariances: Sequence[Covariance],
+    variance: float,
+) -> list[FloatArray]:
+    """Improve T by one step of Schall's fixed point.
+
+    At the optimum the sum of squares of the effects u, over sigma^2, equals their degrees of
+    freedom. So T is multiplied by the root of their ratio.
+
+    Parameters
+    ----------
+    T : sequence of ndarray, each of shape (k, k)
+        Lower triangular factors.
+    u : sequence of ndarray, each of shape (m, k)
+        Spherical effects.
+    degrees : sequence of ndarray, each of shape (k,)
+        Their effective degrees of freedom.
+    covariances : sequence of Covariance
+        Those of the terms.
+    variance : float
+        sigma^2.
+
+    Returns
+    -------
+    list of ndarray, each of shape (k, k)
+        The new T.
+
+    References
+    ----------
+    Schall (1991), Biometrika 78, 719-727.
+
+    Examples
+    --------
+    >>> u, edf = [np.array([[2.0], [-2.0]])], [np.array([2.0])]
+    >>> print(schall_step([np.eye(1)], u, edf, [Scalar(1)], 1.0)[0].round(3))
+    [[2.]]
+    """
+    better = []
+    for T_f, effects, edf, covariance in zip(T, u, degrees, covariances, strict=True):
+        # ||u||^2 / sigma^2 = EDF  (eq-7-edf)
+        ratio = covariance.ratio((effects.T @ effects) / variance, edf)
+        better.append(T_f @ np.linalg.cholesky(ratio + 1e-4 * np.eye(len(T_f))))
+    return better
+
+
+def unit_steps(
+    T: Sequence[FloatArray], degrees: Sequence[FloatArray], covariances: Sequence[Covariance]
+) -> FloatArray:
+    """Root of the inverse curvature of a deviance by theta.
+
+    By log T_aa the curvature is about 4 times the degrees of freedom.
+
+    Parameters
+    ----------
+    T : sequence of ndarray, each of shape (k, k)
+        Lower triangular factors.
+    degrees : sequence of ndarray, each of shape (k,)
+        Effective degrees of freedom of the effects.
+    covariances : sequence of Covariance
+        Those of the terms.
+
+    Returns
+    -------
+    ndarray
+        A step for each entry of theta.
+
+    Examples
+    --------
+    >>> unit_steps([np.eye(1)], [np.array([16.0])], [Scalar(1)])
+    array([0.125])
+    """
+    units = []
+    for T_f, edf, covariance in zip(T, degrees, covariances, strict=True):
+        size = np.maximum(np.linalg.norm(T_f, axis=1), 0.1)
+        root = np.maximum(covariance.degrees(edf), 1.0) ** 0.25
+        units.append(size[:, None] / (2 * np.outer(root, root)))
+    return pack(units, covariances)
+
+
+def leave_boundary(
+    theta: FloatArray, covariances: Sequence[Covariance], criterion: Callable[[FloatArray], float]
+) -> tuple[FloatArray, bool]:
+    """Set variances to zero where that is the optimum; or find a better theta outside.
+
+    A criterion is even in each column of T, so at zero its slope vanishes whether or not zero is
+    the optimum: look a little further out.
+
+    Parameters
+    ----------
+    theta : ndarray
+        Where a search ended.
+    covariances : sequence of Covariance
+        Those of the terms.
+    criterion : callable
+        What is minimized, as a function of theta.
+
+    Returns
+    -------
+    theta : ndarray
+        The same with small variances set to zero, or a better one.
+    ended : bool
+        Whether the search ends here; otherwise it goes on from the better theta.
+
+    Examples
+    --------
+    >>> at = np.array([1e-4])
+    >>> leave_boundary(at, [Scalar(1)], lambda theta: float(theta[0] ** 2))
+    (array([0.]), True)
+    >>> theta, ended = leave_boundary(at, [Scalar(1)], lambda theta: -float(theta[0] ** 2))
+    >>> theta.round(4), ended
+    (array([0.0033]), False)
+    """
+    T = unpack(theta, covariances)
+    for matrix, covariance in zip(T, covariances, strict=True):
+        for c in range(covariance.columns):
+            if abs(matrix[c, c]) > NEARLY_ZERO:
+                continue
+            found = matrix[c, c]
+            values = []
+            for entry in (found, 0.0, NEARLY_ZERO / 3):
+                matrix[c, c] = entry
+                values.append(criterion(pack(T, covariances)))
+            here, at_zero, outside = values
+            if outside < min(here, at_zero):
+                return pack(T, covariances), False
+            matrix[c, c] = 0.0 if at_zero <= here + 1e-14 * abs(here) else found
+    return pack(T, covariances), True
+
+
+# ---- generalized models: theta and beta together ----
+
+
+@dataclass(eq=False)
+class MarginalDeviance:
+    """Minus twice the marginal log-likelihood as a function of theta and beta, which counts.
+
+    Attributes
+    ----------
+    data : Response
+        The data.
+    nodes : int
+        Nodes of the quadrature; 1 for Laplace.
+    near : Anchor
+        Where each search for a mode begins.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model import blocked
+    >>> from mixedsmooth.model.engine import Factor, Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> one = Factor(np.array([0, 0]), (np.ones(2),), Shape(1, Scalar(1)))
+    >>> data = Response(np.array([0.0, 1.0]), Poisson(), 0.0, np.ones((2, 1)), [one], blocked)
+    >>> deviance = MarginalDeviance(data, nodes=1, near=anchor(data, np.zeros(2)))
+    >>> theta_and_beta = np.array([1.0, 1.0])
+    >>> print(round(deviance.value(theta_and_beta), 4))  # 5 + log 3: the mode is u = -1, eta = 0
+    6.0986
+    >>> _, slope = deviance.value_and_slope(np.zeros(2), theta_and_beta, np.eye(2))
+    >>> print(slope.round(4))
+    [-1.1111 2.2222]
+    """
+
+    data: Response
+    nodes: int
+    near: Anchor
+    evaluations: int = 0
+
+    def mode(self, parameters: FloatArray) -> Mode:
+        """Find the mode at (theta, beta)."""
+        self.evaluations += 1
+        theta, beta = np.split(parameters, [len(parameters) - self.data.X.shape[1]])
+        try:
+            return find_mode(self.data, unpack(theta, self.data.covariances), beta, self.near)
+        except (NoModeError, np.linalg.LinAlgError):
+            raise OutOfRangeError from None
+
+    def of_mode(self, mode: Mode) -> float:
+        """Deviance at a mode."""
+        if self.nodes == 1:
+            return laplace_deviance(mode)
+        return quadrature(self.data, mode, self.nodes).deviance
+
+    def value(self, parameters: FloatArray) -> float:
+        """Deviance at (theta, beta)."""
+        return self.of_mode(self.mode(parameters))
+
+    def value_and_slope(
+        self, x: FloatArray, origin: FloatArray, unit: FloatArray
+    ) -> tuple[float, FloatArray]:
+        """Deviance at origin + unit x, and its gradient by x."""
+        parameters = origin + unit @ x
+        if not self.near.A.exact_slopes:
+            ends = [
+                self.value(parameters + step)
+                for column in DIFFERENCE * unit.T
+                for step in (column, -column)
+            ]
+            slope = (np.array(ends[::2]) - np.array(ends[1::2])) / (2 * DIFFERENCE)
+            return self.value(parameters), slope
+        mode = self.mode(parameters)
+        at = (
+            laplace(self.data, mode) if self.nodes == 1 else quadrature(self.data, mode, self.nodes)
+        )
+        slope = np.append(pack_slopes(at.by_T, self.data.covariances), at.by_beta)
+        return at.deviance, unit.T @ slope
+
+
+class MarginalOptimum(NamedTuple):
+    """Where the deviance is least; beta and its covariance belong to the scaled columns."""
+
+    mode: Mode
+    beta: FloatArray
+    covariance: FloatArray
+    deviance: float
+    converged: bool
+    reason: str
+    evaluations: int
+
+
+class _Place(NamedTuple):
+    """Where a search begins: parameters, their units as columns, and the data linearized."""
+
+    parameters: FloatArray
+    unit: FloatArray
+    near: Anchor
+
+
+def search_marginal(
+    data: Response,
+    nodes: int,
+    start: Sequence[FloatArray] | None = None,
+    held: Sequence[FloatArray] | None = None,
+) -> MarginalOptimum:
+    """Minimize the deviance of a generalized model over theta and beta.
+
+    Parameters
+    ----------
+    data : Response
+        The data.
+    nodes : int
+        Nodes of the quadrature; 1 for Laplace.
+    start : sequence of ndarray, optional
+        T at which to begin; otherwise a guess and, for smooths, the best of some more.
+    held : sequence of ndarray, optional
+        T that is not to move: only beta is searched then.
+
+    Returns
+    -------
+    MarginalOptimum
+        The lowest minimum found.
+
+    Raises
+    ------
+    ValueError
+        If means leave the range of numbers on the way.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model import blocked
+    >>> from mixedsmooth.model.engine import Factor, Shape
+    >>> from mixedsmooth.model.families import Poisson
+    >>> groups = Factor(np.array([0, 0, 1, 1, 2, 2]), (np.ones(6),), Shape(3, Scalar(1)))
+    >>> y = np.array([1.0, 2.0, 5.0, 9.0, 0.0, 3.0])
+    >>> data = Response(y, Poisson(), 0.0, np.ones((6, 1)), [groups], blocked)
+    >>> optimum = search_marginal(data, nodes=1)
+    >>> print(optimum.beta.round(3), optimum.mode.f.T[0].round(3))
+    [0.98] [[0.67]]
+    """
+    T = held if held is not None else start
+    identity = [np.eye(c.k) for c in data.covariances]
+    places = [_penalized(data, T or identity, improve=T is None)]
+    evaluations = 0
+    if T is None:
+        others = []
+        for other in _wigglier(data, places[0]):
+            with suppress(OutOfRangeError):
+                others.append(_penalized(data, other, improve=False))
+        values = [_value_at(data, place) for place in others]
+        evaluations += len(others)
+        places += [others[j] for j in np.argsort(values)[:MARGINAL_DESCENTS]]
+    found = []
+    for place in places:
+        deviance = MarginalDeviance(data, nodes, place.near)
+        unit = place.unit if held is None else place.unit[:, -data.X.shape[1] :]
+        with suppress(OutOfRangeError):
+            end = _descend_marginal(deviance, place.parameters, unit)
+            found.append(_finish(deviance, end, unit))
+    if not found:
+        raise OutOfRangeError
+    evaluations += sum(optimum.evaluations for optimum in found)
+    return min(found, key=lambda optimum: optimum.deviance)._replace(evaluations=evaluations)
+
+
+def _value_at(data: Response, place: _Place) -> float:
+    """Laplace deviance at a place; infinite where means are out of range."""
+    try:
+        return MarginalDeviance(data, 1, place.near).value(place.parameters)
+    except OutOfRangeError:
+        return np.inf
+
+
+def _wigglier(data: Response, place: _Place) -> list[list[FloatArray]]:
+    """Several T for the smooths, all alike, and each beside the others as they are at a place.
+
+    With few rows the groups are treated as smooths are.
+    """
+    guess = unpack(place.parameters[: -data.X.shape[1]], data.covariances)
+    few = len(data.y) < FEW_ROWS
+    looked = [i for i, c in enumerate(data.covariances) if few or isinstance(c, Scalar)]
+    chosen = [looked, *([i] for i in looked if len(looked) > 1)] if looked else []
+    return [
+        [level * np.eye(len(T_f)) if i in some else T_f for i, T_f in enumerate(guess)]
+        for some in chosen
+        for level in MARGINAL_LEVELS
+    ]
+
+
+def _penalized(data: Response, T: Sequence[FloatArray], improve: bool) -> _Place:
+    """Begin with a few rounds of PQL.
+
+    In a round beta and u are found together by reweighted penalized least squares, then T by
+    Schall's fixed point, if it is to be improved.
+    """
+    eta = data.family.start(data.y)
+    for steps in START_STEPS:
+        penalized = -np.inf
+        for _ in range(steps):
+            moments = data.family.moments(data.y, eta)
+            A = working_products(data, data.X, eta - data.offset, moments)
+            try:
+                f = A.factorize(T)
+            except np.linalg.LinAlgError:
+                raise OutOfRangeError from None
+            beta, u = f.solve()
+            target = data.offset + data.X @ beta + data.random_part(times(u, T))
+            squares = sum(float(np.vdot(effects, effects)) for effects in u)
+            reached = float(data.family.moments(data.y, target).log_density.sum()) - squares / 2
+            # half of the way if it would be a step down
+            eta = target if reached >= penalized else (eta + target) / 2
+            penalized = max(penalized, reached)
+        degrees = f.degrees_of_freedom(reml=False)
+        if improve:
+            T = schall_step(T, u, degrees, data.covariances, 1.0)
+    # of beta: the deviance has the curvature 2 L_X L_X'
+    to_beta = scipy.linalg.solve_triangular(f.L_X, np.eye(len(beta)) / np.sqrt(2), lower=True).T
+    to_theta = unit_steps(T, degrees, data.covariances)
+    return _Place(
+        parameters=np.concatenate([pack(T, data.covariances), beta]),
+        unit=scipy.linalg.block_diag(np.diag(to_theta), to_beta),
+        near=anchor(data, eta),
+    )
+
+
+def _descend_marginal(
+    deviance: MarginalDeviance, parameters: FloatArray, unit: FloatArray
+) -> FloatArray:
+    """Minimize by L-BFGS in coordinates of curvature about 1, and leave the boundary."""
+    k = len(parameters) - deviance.data.X.shape[1]
+    while True:
+        scaled = partial(deviance.value_and_slope, origin=parameters, unit=unit)
+        found = descend(scaled, np.zeros(unit.shape[1]), 1e-4)
+        theta, beta = np.split(parameters + unit @ found.x, [k])
+        ended = unit.shape[1] == len(beta)  # theta is held
+        if not ended:
+            at_beta = partial(_at_beta, deviance, beta)
+            theta, ended = leave_boundary(theta, deviance.data.covariances, at_beta)
+        parameters = np.concatenate([theta, beta])
+        if ended:
+            return parameters
+
+
+def _at_beta(deviance: MarginalDeviance, beta: FloatArray, theta: FloatArray) -> float:
+    return deviance.value(np.concatenate([theta, beta]))
+
+
+def _finish(
+    deviance: MarginalDeviance, parameters: FloatArray, unit: FloatArray
+) -> MarginalOptimum:
+    """Second derivatives at the optimum, for its last digits and for standard errors."""
+    data = deviance.data
+    k, held = len(parameters) - data.X.shape[1], unit.shape[1] == data.X.shape[1]
+    deviance = replace(deviance, near=anchor(data, deviance.mode(parameters).eta))
+    if not held:
+        T = unpack(parameters[:k], data.covariances)
+        # a variance of zero stays there; by symmetry its column has no slope
+        columns = [np.broadcast_to(np.any(M != 0, axis=0), M.shape) for M in T]
+        varying = pack(columns, data.covariances)
+        unit = unit[:, np.append(varying > 0, np.ones(len(parameters) - k, dtype=bool))]
+
+    def slope(x: FloatArray) -> FloatArray:
+        return deviance.value_and_slope(x, parameters, unit)[1]
+
+    steps = DIFFERENCE * np.eye(unit.shape[1])
+    H = np.array([(slope(step) - slope(-step)) / (2 * DIFFERENCE) for step in steps])
+    x, decrease = np.zeros(len(steps)), np.inf
+    try:
+        factor = scipy.linalg.cho_factor((H + H.T) / 2, lower=True)
+    except np.linalg.LinAlgError:
+        reason = "the deviance has no minimum: its curvature is not positive"
+        covariance = np.full((len(parameters) - k,) * 2, np.nan)
+    else:
+        for _ in range(NEWTON_STEPS):
+            g = slope(x)
+            step = -scipy.linalg.cho_solve(factor, g)
+            decrease = -float(g @ step) / 2
+            x = x + step
+            if decrease <= PREDICTED_DECREASE**2:
+                break
+        reason = f"predicted decrease of the criterion {decrease:.1e}"
+        # Var = 2 H^-1, because the deviance is -2 log-likelihood
+        root = unit[k:]
+        covariance = 2 * root @ scipy.linalg.cho_solve(factor, root.T)
+    parameters = parameters + unit @ x
+    mode = deviance.mode(parameters)
+    return MarginalOptimum(
+        mode=mode,
+        beta=parameters[k:],
+        covariance=covariance,
+        deviance=deviance.of_mode(mode),
+        converged=decrease <= PREDICTED_DECREASE,
+        reason=reason,
+        evaluations=deviance.evaluations,
+    )

@@ -1,0 +1,443 @@
+"""From data to the inner problem: terms gathered and checked, columns centered and scaled.
+
+    terms -> Model -> standardize -> Problem (X, factors, and the way back)
+
+Everything in a `Problem` but the response is used again when the response changes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.linalg.lapack import dpstrf
+
+from mixedsmooth._checks import as_vector, frozen, leaves_residual
+from mixedsmooth._linalg import positive_diagonal
+from mixedsmooth.model import blocked, sparse
+from mixedsmooth.model.covariance import Covariance, Diagonal, Scalar, pack, unpack
+from mixedsmooth.model.engine import LARGEST, Factor, Shape
+from mixedsmooth.model.terms import (
+    Frame,
+    Group,
+    Intercept,
+    Linear,
+    Part,
+    Smooth,
+    SmoothPart,
+    Term,
+    coded,
+    merged,
+)
+
+FloatArray = NDArray[np.float64]
+
+DENSE_TAIL = 4_000  # columns of Z outside the largest factor that a dense matrix may hold
+WEIGHTS = 1e15  # the largest weight over the smallest: beyond it the smallest is lost in rounding
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What was asked for: the data and the terms.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+        Response.
+    fixed : tuple of Part
+        What makes the columns of X.
+    groups : tuple of Group
+        Random-effects terms in the user's order, which is that of theta.
+    frame : Frame
+        The data of the terms.
+    weights : ndarray, shape (n,), or None
+        Weights of the rows.
+    sigma : float or None
+        The residual standard deviation, where it is known.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> subject = ["a", "a", "b", "b"]
+    >>> terms = ms.linear(days=[0, 2, 0, 2]), ms.group(subject=subject)
+    >>> model = model_of(np.array([1.0, 2.0, 4.0, 5.0]), terms)
+    >>> model.intercept, model.fixed_names, model.group_names, model.covariances
+    (True, ['(Intercept)', 'days'], ['subject'], [Full(k=1)])
+    """
+
+    y: FloatArray
+    fixed: tuple[Part, ...]
+    groups: tuple[Group, ...]
+    frame: Frame
+    weights: FloatArray | None
+    sigma: float | None
+
+    @property
+    def intercept(self) -> bool:
+        """Whether the first column of X is one of ones."""
+        return isinstance(self.fixed[0], Intercept)
+
+    @cached_property
+    def fixed_names(self) -> list[str]:
+        """Names of the columns of X."""
+        return [name for part in self.fixed for name in part.names]
+
+    @cached_property
+    def group_names(self) -> list[str]:
+        """Names of the terms: the factor, with .1, .2, ... when a group has it again."""
+        factors = [g.factor for g in self.groups]
+        seen = [0 if g.is_curve else factors[:i].count(g.factor) for i, g in enumerate(self.groups)]
+        return [f"{f}.{i}" if i else f for f, i in zip(factors, seen, strict=True)]
+
+    @property
+    def covariances(self) -> list[Covariance]:
+        """Covariances of the terms."""
+        return [g.covariance for g in self.groups]
+
+    @property
+    def lines(self) -> list[SmoothPart]:
+        """The fixed parts of smooths."""
+        return [part for part in self.fixed if isinstance(part, SmoothPart)]
+
+
+class Scales(NamedTuple):
+    """How the inner response relates to the user's: y = X beta_0 + y_scale times the inner y.
+
+    Attributes
+    ----------
+    beta_0 : ndarray, shape (p,)
+        Least-squares coefficients, which are taken out of y before anything else.
+    y_scale : float
+        Root mean square of what is left.
+    """
+
+    beta_0: FloatArray
+    y_scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """The model in centered and scaled columns, and the way back.
+
+    Attributes
+    ----------
+    model : Model
+        What was asked for.
+    X : ndarray, shape (n, p)
+        Fixed effects.
+    factors : tuple of Factor
+        Random-effects terms.
+    K : ndarray, shape (p, p)
+        X is the user's X times K.
+    back : tuple of ndarray, each of shape (k, k)
+        The user's effects of a level are this times the inner ones.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> subject = ["a", "a", "b", "b"]
+    >>> terms = ms.linear(days=[0, 2, 0, 2]), ms.group(subject=subject)
+    >>> problem = standardize(model_of(np.array([1.0, 2.0, 4.0, 5.0]), terms))
+    >>> y, scales = problem.response()
+    >>> print(y, scales.beta_0, scales.y_scale)  # what 2.5 + 0.5 days leaves, and its scale
+    [-1. -1. 1. 1.] [2.5 0.5] 1.5
+    >>> T = problem.inward("theta", [2.0])
+    >>> problem.theta(T), problem.engine.__name__
+    (array([2.]), 'mixedsmooth.model.blocked')
+    """
+
+    model: Model
+    X: FloatArray
+    factors: tuple[Factor, ...]
+    K: FloatArray
+    back: tuple[FloatArray, ...]
+
+    @property
+    def engine(self) -> ModuleType:
+        """The module whose `cross_products` suit the factors: `blocked` or `sparse`."""
+        sizes = [f.shape.size for f in self.factors]
+        head = max(self.factors, key=lambda f: (f.shape.levels, f.shape.k)).shape.size
+        return blocked if sum(sizes) - head <= DENSE_TAIL else sparse
+
+    def outward(self, T: Sequence[FloatArray]) -> list[FloatArray]:
+        """Map the inner T to the user's."""
+        return [_triangle(back @ T_f) for back, T_f in zip(self.back, T, strict=True)]
+
+    def inward(self, name: str, theta: ArrayLike) -> list[FloatArray]:
+        """Map a theta of the user, known to them as `name`, to the inner T."""
+        covariances = self.model.covariances
+        given = as_vector(name, theta)
+        size = sum(covariance.size for covariance in covariances)
+        if len(given) != size:
+            raise ValueError(f"{name} must have the {size} entries of theta, found {len(given)}")
+        by_user = zip(self.back, unpack(given, covariances), strict=True)
+        T = [_triangle(np.linalg.solve(back, T_f)) for back, T_f in by_user]
+        if max(np.abs(T_f).max() for T_f in T) > LARGEST:
+            raise ValueError(
+                f"{name} goes up to {np.abs(given).max():.3g}, beside which sigma would vanish; "
+                "give standard deviations of the effects over sigma"
+            )
+        return T
+
+    def theta(self, T: Sequence[FloatArray]) -> FloatArray:
+        """Theta of the user, from the inner T."""
+        return pack(self.outward(T), self.model.covariances)
+
+    def effects(self, b: Sequence[FloatArray]) -> list[FloatArray]:
+        """Map inner effects of shape (m, k) to the user's."""
+        return [b_f @ back.T for back, b_f in zip(self.back, b, strict=True)]
+
+    def with_response(self, y: ArrayLike) -> "Problem":
+        """Return the problem with another response of as many rows."""
+        y = frozen(as_vector("y", y, len(self.model.y)))
+        return replace(self, model=replace(self.model, y=y))
+
+    def response(self) -> tuple[FloatArray, Scales]:
+        """Take the least-squares fit out of y and scale what is left.
+
+        The criterion is the same for y - X beta_0, whatever beta_0 is, and digits are saved.
+
+        Raises
+        ------
+        ValueError
+            If nothing is left.
+        """
+        y, w, X = self.model.y, self.model.weights, self.X
+        center = _weighted_mean(y, w) if self.model.intercept else 0.0
+        centered = y - center
+        if self.model.intercept and np.ptp(y) == 0:
+            raise ValueError("y is constant, so there is no variance to divide")
+        weighted = centered if w is None else w * centered
+        beta = np.asarray(np.linalg.solve(_normal_matrix(X, w), X.T @ weighted), dtype=np.float64)
+        residual = centered - X @ beta
+        y_scale = float(np.sqrt(_weighted_mean(residual * residual, w)))
+        leaves_residual(residual, y, f"the {X.shape[1]} columns of X")
+        if self.model.intercept:
+            beta[0] += center
+        return residual / y_scale, Scales(self.K @ beta, y_scale)
+
+    def offset(self, y_scale: float, reml: bool) -> float:
+        """Return what the user's criterion has beside the inner one."""
+        # r^2 has the units of y^2; and log|X_inner' .. X_inner| = log|X' .. X| + 2 log|K|
+        n, p = self.X.shape
+        if not reml:
+            return float(2 * n * np.log(y_scale))
+        log_det_K = np.log(np.abs(np.diag(self.K))).sum()
+        return float(2 * (n - p) * np.log(y_scale) - 2 * log_det_K)
+
+
+def model_of(
+    y: FloatArray,
+    terms: Sequence[Term],
+    weights: ArrayLike | None = None,
+    sigma: float | None = None,
+) -> Model:
+    """Gather the terms of a model and check that they fit together.
+
+    Parameters
+    ----------
+    y : ndarray, shape (n,)
+        Response.
+    terms : sequence of Linear, Group or Smooth
+        What the user wrote.
+    weights : array_like, shape (n,), optional
+        Weights of the rows.
+    sigma : float, optional
+        The residual standard deviation, where it is known.
+
+    Returns
+    -------
+    Model
+        The model, with a copy of y.
+
+    Raises
+    ------
+    ValueError
+        As `mixedsmooth.model.lmm.lmm` tells for its terms and weights.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> days, subject = [0, 1, 2, 0, 1, 2], ["a", "a", "a", "b", "b", "b"]
+    >>> terms = ms.linear(days=days), ms.group(subject=subject, days=days)
+    >>> model = model_of(np.arange(6.0), terms)
+    >>> model.fixed_names, model.groups[0].names
+    (['(Intercept)', 'days'], ['(Intercept)', 'days'])
+    """
+    n = len(y)
+    for term in terms:
+        if not isinstance(term, (Linear, Group, Smooth)):
+            raise ValueError(
+                f"terms are what linear(), group() and smooth() return; found {term!r:.60}"
+            )
+    smooths = [term for term in terms if isinstance(term, Smooth)]
+    groups = tuple(
+        g
+        for term in terms
+        for g in ((term,) if isinstance(term, Group) else getattr(term, "random", ()))
+    )
+    if not groups:
+        raise ValueError(
+            "terms have neither a grouping factor nor a smooth; add group(...) or smooth(...), or "
+            "use least squares"
+        )
+    linear = [term for term in terms if isinstance(term, Linear)]
+    frames = [term.frame for term in terms if term.frame.n]
+    for frame in frames:
+        if frame.n != n:
+            name = next(iter([*frame.numbers, *frame.labels]))
+            raise ValueError(f"{name} has {frame.n} rows where y has {n}; give one row for each")
+    fixed: list[Part] = [Intercept()] if all(term.intercept for term in linear) else []
+    fixed += [part for term in linear for part in term.parts]
+    fixed += [part for term in smooths for part in term.fixed]
+    if not fixed:
+        raise ValueError("terms have no fixed effect; leave the intercept in, or add a column")
+    w = None if weights is None else _checked_weights(weights, n)
+    frame = merged(frames)
+    groups = tuple(replace(g, frame=frame) for g in groups)
+    for g in groups:
+        effects = len(g.levels) * g.covariance.k
+        if sigma is None and effects >= n and not g.is_curve:
+            raise ValueError(
+                f"group({g.factor}=...) has {effects} effects for {n} rows, so they cannot be told "
+                "from the residuals; use fewer slopes or a coarser factor"
+            )
+    model = Model(frozen(y), coded(fixed), groups, frame, w, sigma)
+    _check_names("columns of X", model.fixed_names)
+    _check_names("terms", [*model.group_names, "fixed"])
+    return model
+
+
+def _check_names(of: str, names: Sequence[str]) -> None:
+    """Raise if a name is given twice: results are known by their names."""
+    twice = [name for i, name in enumerate(names) if name in names[:i]]
+    if twice:
+        raise ValueError(
+            f"two {of} are called {twice[0]}; give them names of their own, or leave one out"
+        )
+
+
+def _checked_weights(weights: ArrayLike, n: int) -> FloatArray:
+    w = as_vector("weights", weights, n)
+    if w.min() <= 0:
+        raise ValueError(
+            f"weights must be positive, found {w.min():g} in row {int(w.argmin())}; "
+            "leave out rows that should not count"
+        )
+    if w.max() > WEIGHTS * w.min():
+        raise ValueError(
+            f"weights go from {w.min():.3g} to {w.max():.3g}, which is more than the digits of a "
+            "double; leave out rows that hardly count"
+        )
+    return frozen(w)
+
+
+def standardize(model: Model) -> Problem:
+    """Center and scale all columns, so that units and origins do not matter.
+
+    Centering moves a column along the intercept, so it needs one: in X, or among the correlated
+    effects of a level.
+
+    Parameters
+    ----------
+    model : Model
+        The model.
+
+    Returns
+    -------
+    Problem
+        X, the factors, and how they relate to the user's columns.
+
+    Raises
+    ------
+    ValueError
+        If columns of X are combinations of others.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> days, subject = [1, 1, 5, 5, 1, 1, 5, 5], ["a"] * 4 + ["b"] * 4
+    >>> terms = ms.linear(days=days), ms.group(subject=subject, days=days)
+    >>> problem = standardize(model_of(np.arange(8.0), terms))
+    >>> print(problem.X[:4, 1], problem.K[:, 1])  # (days - 3) / 2
+    [-1. -1. 1. 1.] [-1.5 0.5]
+    >>> print(problem.back[0])  # b_0 + b_1 (days - 3) / 2 = (b_0 - 1.5 b_1) + 0.5 b_1 days
+    [[ 1.  -1.5]
+     [ 0.   0.5]]
+    """
+    w = model.weights
+    columns = [column for part in model.fixed for column in part.columns(model.frame)]
+    inner, K = _standardized(columns, model.intercept, model.intercept, w)
+    X = np.column_stack(inner)
+    _check_rank(model, X)
+    factors, back = zip(*(_factor(g, w) for g in model.groups), strict=True)
+    for matrix in (X, K, *back):
+        matrix.setflags(write=False)
+    return Problem(model, X, factors, K, back)
+
+
+def _factor(g: Group, w: FloatArray | None) -> tuple[Factor, FloatArray]:
+    """Columns of a term, and the matrix that takes their effects to the user's."""
+    columns = g.columns(g.frame)
+    if isinstance(g.covariance, Scalar):  # one unit for all, as they share one variance
+        scale = float(np.sqrt(np.mean([_weighted_mean(c * c, w) for c in columns])))
+        inner, back = [c / scale for c in columns], np.eye(len(columns)) / scale
+    else:
+        intercept = isinstance(g.parts[0], Intercept)
+        centered = intercept and not isinstance(g.covariance, Diagonal)
+        inner, back = _standardized(columns, intercept, centered, w)
+    # T is relative to sigma: here to that of a row of mean weight
+    unit = 1.0 if w is None else float(np.sqrt(w.mean()))
+    shape = Shape(len(g.levels), g.covariance)
+    return Factor(g.codes(g.frame), tuple(z / unit for z in inner), shape), back / unit
+
+
+def _standardized(
+    columns: Sequence[FloatArray], intercept: bool, centered: bool, w: FloatArray | None
+) -> tuple[list[FloatArray], FloatArray]:
+    """Scale all columns but an intercept, and center them; and the matrix K that does it."""
+    inner, K = list(columns), np.eye(len(columns))
+    for j in range(int(intercept), len(columns)):
+        center = _weighted_mean(columns[j], w) if centered else 0.0
+        column = columns[j] - center if centered else columns[j]
+        scale = float(np.sqrt(_weighted_mean(column * column, w)))
+        if scale <= 1e-14 * abs(center):  # a constant column, up to the rounding of its mean
+            column, scale = np.zeros_like(column), 1.0
+        # x_inner = (x - center) / scale
+        inner[j] = column / scale
+        K[0, j] -= center / scale
+        K[j, j] = 1 / scale
+    return inner, K
+
+
+def _weighted_mean(values: FloatArray, w: FloatArray | None) -> float:
+    return float(values.mean()) if w is None else float(w @ values) / float(w.sum())
+
+
+def _normal_matrix(X: FloatArray, w: FloatArray | None) -> FloatArray:
+    """X'WX."""
+    return np.asarray(X.T @ (X if w is None else X * w[:, None]), dtype=np.float64)
+
+
+def _triangle(M: NDArray[Any]) -> FloatArray:
+    """Lower triangular T with T T' = M M' and no negative entry on its diagonal."""
+    T = np.tril(np.asarray(np.linalg.qr(M.T, mode="r")).T)
+    # what is rounding beside its row is zero: a variance, or a part of it, that is on the boundary
+    T[np.abs(T) <= 1e-14 * np.linalg.norm(M, axis=1, keepdims=True)] = 0.0
+    return positive_diagonal(T)
+
+
+def _check_rank(model: Model, X: FloatArray) -> None:
+    XX = _normal_matrix(X, model.weights)
+    norm = np.sqrt(np.diag(XX))
+    norm[norm == 0] = 1.0
+    _, pivot, rank, _ = dpstrf(XX / np.outer(norm, norm), tol=1e-11)
+    if rank < len(XX):
+        redundant = ", ".join(model.fixed_names[j - 1] for j in sorted(pivot[rank:]))
+        raise ValueError(
+            f"X has {len(XX)} columns but rank {rank}: column(s) {redundant} are combinations of "
+            "the others; leave them out"
+        )
