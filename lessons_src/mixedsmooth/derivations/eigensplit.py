@@ -15,25 +15,21 @@ likelihood, or REML, can choose lambda.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import as_matrix, as_vector, positive
-from mixedsmooth.derivations._shared import (
-    ROUNDING,
-    argmin,
-    eigen,
-    least_squares,
-    penalty_of,
+from mixedsmooth._linalg import cholesky, inverse
+from mixedsmooth.derivations.data import Checked, without_fit
+from mixedsmooth.derivations.design import ROUNDING, eigen, penalty_of, signed
+from mixedsmooth.derivations.penalized_ls import solve_penalized
+from mixedsmooth.derivations.reml import (
+    Method,
+    criterion_of,
+    residual_variance,
 )
-from mixedsmooth.derivations.penalized_ls import (
-    profiled_deviance,
-    solve_penalized,
-)
-from mixedsmooth.derivations.reml import restricted_deviance
+from mixedsmooth.derivations.search import argmin
 
 FloatArray = NDArray[np.float64]
 
@@ -53,6 +49,12 @@ class EigenSplit:
         [X_F, Z] there.
     d : ndarray, shape (r,)
         Diagonal of D_+, the positive eigenvalues in falling order.
+
+    Examples
+    --------
+    >>> split = eigen_split([[1, 0], [1, 1], [1, 2]], [[0, 0], [0, 4]])
+    >>> print(np.array([[1, 3]]) @ split.map_back)  # X_F and Z at a new point
+    [[1.  1.5]]
     """
 
     X_F: FloatArray
@@ -104,10 +106,11 @@ def eigen_split(
     """
     X = as_matrix("X", X)
     tolerance = positive("tolerance", tolerance)
-    # S = U D U',  D in falling order:  U = [U_R  U_F],  D = [ D_+  0 ]
-    #                                                        [ 0    0 ]
+    # S = U D U',  D in falling order  (eq-9-eigen)
+    # U = [U_R  U_F],  D = [ D_+  0 ]
+    #                      [ 0    0 ]
     d, U = eigen(penalty_of(X.shape[1], S), tolerance)
-    U = _signed(U)
+    U = signed(U)
     rank = np.count_nonzero(d)
     if rank == 0:
         raise ValueError(
@@ -115,12 +118,11 @@ def eigen_split(
             "squares"
         )
     U_R, U_F, d = U[:, :rank], U[:, rank:], d[:rank]
-    # beta = U_F beta_F + U_R D_+^(-1/2) b
+    # beta = U_F beta_F + U_R D_+^(-1/2) b  (eq-9-split)
     map_back = np.column_stack([U_F, U_R / np.sqrt(d)])
-    # X_F = X U_F,  Z = X U_R D_+^(-1/2)
-    return EigenSplit(
-        X_F=X @ U_F, Z=X @ (U_R / np.sqrt(d)), map_back=map_back, d=d
-    )
+    # X_F = X U_F,  Z = X U_R D_+^(-1/2)  (eq-9-split)
+    Z = X @ (U_R / np.sqrt(d))
+    return EigenSplit(X_F=X @ U_F, Z=Z, map_back=map_back, d=d)
 
 
 def z_as_printed(X: ArrayLike, S: ArrayLike) -> FloatArray:
@@ -184,7 +186,7 @@ class MixedFit:
         Minus twice the (restricted) log-likelihood at the optimum.
     """
 
-    method: Literal["ML", "REML"]
+    method: Method
     lam: float
     sigma: float
     tau: float
@@ -195,10 +197,7 @@ class MixedFit:
 
 
 def fit_mixed(
-    y: ArrayLike,
-    X: ArrayLike,
-    S: ArrayLike,
-    method: Literal["ML", "REML"] = "REML",
+    y: ArrayLike, X: ArrayLike, S: ArrayLike, method: Method = "REML"
 ) -> MixedFit:
     """Fit a penalized regression as a mixed model, which chooses lambda = 1 / theta^2 by itself.
 
@@ -250,19 +249,16 @@ def fit_mixed(
     """
     y = as_vector("y", y)
     X = as_matrix("X", X, n=len(y))
-    if method not in ("ML", "REML"):
-        raise ValueError(f'method must be "ML" or "REML", found {method!r}')
+    criterion_of_theta = criterion_of(method)
     split = eigen_split(X, S)
     X_F, Z = split.X_F, split.Z
-    # The criteria are the same for y - X_F beta_0: a large mean of y then costs no digits.
-    beta_0 = _straight_part(y, X_F)
-    residual = y - X_F @ beta_0
-    criterion_of_theta = (
-        profiled_deviance if method == "ML" else restricted_deviance
-    )
+    _free_columns(X_F)
+    beta_0, residual = without_fit(y, X_F, "columns without a penalty")
+    rows = Checked(residual), Checked(X_F), Checked(Z)
 
     def criterion(theta: float) -> float:
-        return criterion_of_theta(theta, residual, X_F, Z)
+        # the profiled deviance (eq-9-ml) or the restricted one (eq-9-reml)
+        return criterion_of_theta(theta, *rows)
 
     # theta = argmin d(theta); the largest eigenvalue of theta^2 Z Z' goes from 1e-8 to 1e12
     size = np.log(np.linalg.norm(Z, ord=2))
@@ -279,48 +275,37 @@ def fit_mixed(
     # is zero as good, to rounding errors?
     if criterion(0.0) <= criterion(theta) + 1e-13 * abs(criterion(theta)):
         theta = 0.0
-    solution = solve_penalized(residual, X_F, Z, theta)
-    # beta = U_F beta_F + U_R D_+^(-1/2) b
-    coef = split.map_back @ np.concatenate(
-        [beta_0 + solution.beta, solution.b]
-    )
-    # sigma^2 = r2 / n,  or r2 / (n - p_F)
-    degrees = len(y) - (X_F.shape[1] if method == "REML" else 0)
-    sigma = float(np.sqrt(solution.r2 / degrees))
-    # EDF = tr((W'W + P)^-1 W'W),  W = [X_F  theta Z],  P = [ 0  0 ]
-    #                                                        [ 0  I ]
-    W = np.column_stack([X_F, theta * Z])
-    P = np.diag(np.repeat([0.0, 1.0], [X_F.shape[1], Z.shape[1]]))
-    gram = W.T @ W
-    edf = np.trace(
-        scipy.linalg.cho_solve(scipy.linalg.cho_factor(gram + P), gram)
-    )
+    solution = solve_penalized(*rows, theta)
+    # beta = U_F beta_F + U_R D_+^(-1/2) b  (eq-9-split)
+    beta_F = beta_0 + solution.beta
+    coef = split.map_back @ np.concatenate([beta_F, solution.b])
+    sigma = float(np.sqrt(residual_variance(solution, method)))
     return MixedFit(
         method=method,
+        # lambda = sigma^2 / tau^2 = 1 / theta^2  (eq-9-model)
         lam=1 / theta**2 if theta > 0 else np.inf,
         sigma=sigma,
         tau=theta * sigma,
         coef=coef,
         fitted=X @ coef,
-        edf=float(edf),
+        edf=_edf(X_F, theta * Z),
         criterion=criterion(theta),
     )
 
 
-def _signed(U: FloatArray) -> FloatArray:
-    """Eigenvectors with the first entry of the largest size positive.
+def _edf(X_F: FloatArray, ZLambda: FloatArray) -> float:
+    """Effective degrees of freedom of the fixed and the shrunken columns."""
+    # EDF = tr((W'W + P)^-1 W'W)  (eq-9-edf)
+    # W = [X_F  theta Z],  P = [ 0  0 ]
+    #                          [ 0  I ]
+    W = np.column_stack([X_F, ZLambda])
+    P = np.diag(np.repeat([0.0, 1.0], [X_F.shape[1], ZLambda.shape[1]]))
+    C_inverse = inverse(cholesky(W.T @ W + P))
+    return float(np.sum(C_inverse * (W.T @ W)))
 
-    Knots that are symmetric about 1/2 have eigenvectors with two entries of that size, which
-    rounding errors must not choose between.
-    """
-    size = np.abs(U)
-    first = np.argmax(size > (1 - 1e-6) * size.max(axis=0), axis=0)
-    signs: FloatArray = np.sign(U[first, np.arange(U.shape[1])])
-    return U * signs
 
-
-def _straight_part(y: FloatArray, X_F: FloatArray) -> FloatArray:
-    """Least squares on the columns without a penalty, which must exist and leave residuals."""
+def _free_columns(X_F: FloatArray) -> None:
+    """Raise unless there are columns without a penalty, and the data determine them."""
     columns = X_F.shape[1]
     if columns == 0:
         raise ValueError(
@@ -332,11 +317,3 @@ def _straight_part(y: FloatArray, X_F: FloatArray) -> FloatArray:
         raise ValueError(
             f"X determines {rank} of the {columns} coefficients without a penalty; is x constant?"
         )
-    beta_0 = least_squares(X_F, y)
-    residual = y - X_F @ beta_0
-    if residual @ residual <= (len(y) * np.finfo(float).eps) ** 2 * (y @ y):
-        raise ValueError(
-            f"y is explained by the {columns} columns without a penalty, without error, so there "
-            "is no variance left to divide; use data with noise"
-        )
-    return beta_0

@@ -20,14 +20,20 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import as_matrix, as_vector, positive
-from mixedsmooth.derivations._shared import mixed_data
+from mixedsmooth._linalg import cholesky, inverse, solve_lower
+from mixedsmooth.derivations.data import Checked, mixed_data
+from mixedsmooth.derivations.design import relative_factor
 from mixedsmooth.derivations.likelihood import (
     generalized_least_squares,
     marginal_covariance,
-    relative_factor,
 )
 
 FloatArray = NDArray[np.float64]
+
+_NO_C = (
+    "X and Z Lambda are so close to collinear that Henderson's equations cannot be solved; use a "
+    "smaller Lambda, or solve_from_covariance"
+)
 
 
 def mixed_model_equations(
@@ -74,14 +80,11 @@ def mixed_model_equations(
     [9. 4. 5.]
     """
     y, X, Z = mixed_data(y, X, Z)
+    # (eq-blup-henderson)
     # C = [ X'X   X'Z                       ]
     #     [ Z'X   Z'Z + (Lambda Lambda')^-1 ]
-    C = np.block(
-        [
-            [X.T @ X, X.T @ Z],
-            [Z.T @ X, Z.T @ Z + _relative_precision(Lambda, Z.shape[1])],
-        ]
-    )
+    precision = _relative_precision(Lambda, Z.shape[1])
+    C = np.block([[X.T @ X, X.T @ Z], [Z.T @ X, Z.T @ Z + precision]])
     # r = [ X'y ]
     #     [ Z'y ]
     r = np.concatenate([X.T @ y, Z.T @ y])
@@ -127,9 +130,9 @@ def solve_henderson(
     [3.4211] [-1.2632  1.2632]
     """
     C, r = mixed_model_equations(y, X, Z, Lambda)
-    # C [beta; b] = r
-    solution = scipy.linalg.cho_solve(_factor(C), r)
-    p = as_matrix("X", X).shape[1]
+    # C [beta; b] = r  (eq-blup-henderson)
+    solution = scipy.linalg.cho_solve((cholesky(C, _NO_C), True), r)
+    p = np.shape(X)[1]
     return solution[:p], solution[p:]
 
 
@@ -177,16 +180,15 @@ def solve_from_covariance(
     [3.4211] [-1.2632  1.2632]
     """
     y, X, Z = mixed_data(y, X, Z)
-    # V / sigma^2 = Z Lambda Lambda' Z' + I
-    V = marginal_covariance(Z, Lambda, sigma=1.0)
-    # beta = (X' V^-1 X)^-1 X' V^-1 y
-    beta = generalized_least_squares(y, X, V)
-    # b = Lambda Lambda' Z' V^-1 (y - X beta)
-    factor = relative_factor(Lambda, Z.shape[1])
-    b = factor @ (
-        factor.T @ (Z.T @ scipy.linalg.cho_solve(_factor(V), y - X @ beta))
-    )
-    return beta, b
+    # V_0 = V / sigma^2 = Z Lambda Lambda' Z' + I
+    V_0 = marginal_covariance(Checked(Z), Lambda, sigma=1.0)
+    # beta = (X' V_0^-1 X)^-1 X' V_0^-1 y
+    beta = generalized_least_squares(Checked(y), Checked(X), V_0)
+    # b = Lambda Lambda' Z' V_0^-1 (y - X beta)
+    # (eq-blup-conditional-mean)
+    Lambda = relative_factor(Lambda, Z.shape[1])
+    weighted = scipy.linalg.cho_solve((cholesky(V_0), True), y - X @ beta)
+    return beta, Lambda @ (Lambda.T @ (Z.T @ weighted))
 
 
 def prediction_error_covariance(
@@ -231,14 +233,11 @@ def prediction_error_covariance(
      [-1.895  1.684  2.316]]
     """
     sigma = positive("sigma", sigma)
-    C, _ = mixed_model_equations(
-        np.zeros(len(as_matrix("X", X))), X, Z, Lambda
-    )
+    no_y = np.zeros(len(as_matrix("X", X)))
+    C, _ = mixed_model_equations(no_y, X, Z, Lambda)
     # Var(beta_hat - beta, b_hat - b) = sigma^2 C^-1
-    covariance: FloatArray = sigma**2 * scipy.linalg.cho_solve(
-        _factor(C), np.eye(len(C))
-    )
-    return covariance
+    # (eq-blup-error-covariance)
+    return sigma**2 * inverse(cholesky(C, _NO_C))
 
 
 def conditional_covariance(
@@ -282,14 +281,13 @@ def conditional_covariance(
     """
     Z = as_matrix("Z", Z)
     sigma = positive("sigma", sigma)
-    factor = relative_factor(Lambda, Z.shape[1])
-    # sigma^2 Lambda (Lambda' Z' Z Lambda + I)^-1 Lambda'
-    ZLambda = Z @ factor
-    inner = ZLambda.T @ ZLambda + np.eye(Z.shape[1])
-    covariance: FloatArray = (
-        sigma**2 * factor @ scipy.linalg.cho_solve(_factor(inner), factor.T)
-    )
-    return covariance
+    Lambda = relative_factor(Lambda, Z.shape[1])
+    # sigma^2 M^-1 = sigma^2 Lambda (Lambda' Z' Z Lambda + I)^-1 Lambda'
+    # (eq-blup-conditional-variance-short)
+    ZLambda = Z @ Lambda
+    L = cholesky(ZLambda.T @ ZLambda + np.eye(Z.shape[1]))
+    half = sigma * solve_lower(L, Lambda.T)
+    return half.T @ half
 
 
 def shrinkage_factor(n_j: ArrayLike, theta: float) -> FloatArray:
@@ -328,21 +326,15 @@ def shrinkage_factor(n_j: ArrayLike, theta: float) -> FloatArray:
         raise ValueError(
             f"n_j counts the rows of a group and is at least 1; found {n_j.min():g}"
         )
-    # n_j / (n_j + 1 / theta^2)
+    # n_j / (n_j + 1 / theta^2)  (eq-blup-shrinkage)
     return n_j / (n_j + 1 / positive("theta", theta) ** 2)
 
 
 def _relative_precision(Lambda: ArrayLike, q: int) -> FloatArray:
     """(Lambda Lambda')^-1, the one inverse that the equations themselves contain."""
-    factor = relative_factor(Lambda, q)
-    try:
-        return scipy.linalg.cho_solve(_factor(factor @ factor.T), np.eye(q))  # type: ignore[no-any-return]
-    except np.linalg.LinAlgError:
-        raise ValueError(
-            "Lambda is singular (a variance of zero): Henderson's equations contain the inverse of "
-            "Lambda Lambda'; use solve_from_covariance, which does not"
-        ) from None
-
-
-def _factor(matrix: FloatArray) -> tuple[FloatArray, bool]:
-    return scipy.linalg.cho_factor(matrix, lower=True)  # type: ignore[no-any-return]
+    Lambda = relative_factor(Lambda, q)
+    singular = (
+        "Lambda is singular (a variance of zero): Henderson's equations contain the inverse of "
+        "Lambda Lambda'; use solve_from_covariance, which does not"
+    )
+    return inverse(cholesky(Lambda @ Lambda.T, singular))

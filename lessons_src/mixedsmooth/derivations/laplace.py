@@ -24,14 +24,22 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import gammaln, logsumexp
 
-from mixedsmooth._checks import as_labels, as_vector, node_count
-from mixedsmooth.derivations._shared import as_coefficients, count_data
-from mixedsmooth.derivations.likelihood import (
+from mixedsmooth._checks import as_labels, node_count
+from mixedsmooth._linalg import cholesky, log_det, positive_diagonal
+from mixedsmooth.derivations.data import (
+    Checked,
+    as_coefficients,
+    as_counts,
+    count_data,
+)
+from mixedsmooth.derivations.design import (
+    LambdaTemplate,
     grouping_columns,
+    lambda_template,
     relative_factor,
 )
 from mixedsmooth.derivations.pql import poisson_regression
-from mixedsmooth.derivations.reml import LambdaTemplate, lambda_template
+from mixedsmooth.derivations.search import newton
 
 FloatArray = NDArray[np.float64]
 
@@ -113,21 +121,23 @@ def penalized_mode(
     y, X, Z, offset = count_data(y, X, Z, offset)
     beta = as_coefficients("beta", beta, "X", X.shape[1])
     fixed = X @ beta + offset
-    ZLambda = Z @ relative_factor(Lambda, Z.shape[1])
+    Lambda = relative_factor(Lambda, Z.shape[1])
+    ZLambda = Z @ Lambda
     log_factorials = float(gammaln(y + 1).sum())
 
     def g(u: FloatArray) -> float:
-        # log p(y | u) - ||u||^2 / 2;  a step too far overflows to -inf
+        # g(u) = log p(y | u) - ||u||^2 / 2  (eq-11-likelihood)
+        # a step too far overflows to -inf
         eta = fixed + ZLambda @ u
         with np.errstate(over="ignore"):
             log_p = y @ eta - np.exp(eta).sum() - log_factorials
         return float(log_p - u @ u / 2)
 
     def curvature(u: FloatArray) -> tuple[FloatArray, FloatArray]:
-        # L L' = Lambda' Z' W Z Lambda + I
+        # L L' = Lambda' Z' W Z Lambda + I  (eq-11-gradient)
         mu: FloatArray = np.exp(fixed + ZLambda @ u)
         inner = ZLambda.T @ (mu[:, None] * ZLambda) + np.eye(len(u))
-        return mu, scipy.linalg.cholesky(inner, lower=True)
+        return mu, cholesky(inner)
 
     u = np.zeros(Z.shape[1])
     value = g(u)
@@ -136,7 +146,7 @@ def penalized_mode(
             "beta and offset give means that are too large to represent; check their scale"
         )
     for _ in range(200):
-        # L L' step = Lambda' Z' (y - mu) - u
+        # L L' step = Lambda' Z' (y - mu) - u  (eq-11-gradient)
         mu, L = curvature(u)
         gradient = ZLambda.T @ (y - mu) - u
         step = scipy.linalg.cho_solve((L, True), gradient)
@@ -153,8 +163,7 @@ def penalized_mode(
             "Lambda and beta give no maximum within 200 steps; check the scale of X and Z"
         )
     mu, L = curvature(u)
-    b = relative_factor(Lambda, Z.shape[1]) @ u
-    return PenalizedMode(u, b, fixed, mu, L, g(u))
+    return PenalizedMode(u, Lambda @ u, fixed, mu, L, g(u))
 
 
 def laplace_deviance(
@@ -203,8 +212,8 @@ def laplace_deviance(
     9.4462
     """
     mode = penalized_mode(Lambda, beta, y, X, Z, offset)
-    # -2 g(u_hat) + log|L|^2
-    return float(-2 * mode.log_density + 2 * np.log(np.diag(mode.L)).sum())
+    # -2 g(u_hat) + log|L|^2  (eq-11-laplace)
+    return -2 * mode.log_density + log_det(mode.L)
 
 
 def adaptive_gauss_hermite_deviance(
@@ -264,17 +273,28 @@ def adaptive_gauss_hermite_deviance(
     Z, _ = grouping_columns(as_labels("group", group, n=np.size(y)))
     nodes = node_count(nodes)
     mode = penalized_mode(theta, beta, y, X, Z, offset)
+    return _quadrature(mode, theta, as_counts(y), Z, nodes)
+
+
+def _quadrature(
+    mode: PenalizedMode,
+    theta: float,
+    y: FloatArray,
+    Z: FloatArray,
+    nodes: int,
+) -> float:
+    """Deviance by quadrature around the mode."""
     # integral f(x) exp(-x^2 / 2) dx = sum_k w_k f(x_k)
     x, w = hermegauss(nodes)
     # u_jk = u_hat_j + x_k / L_jj
     L = np.diag(mode.L)
     u = mode.u[:, None] + x / L[:, None]
     # g_j(u_jk) = log p(y_j | u_jk) - u_jk^2 / 2, summed over the rows of j
-    y = as_vector("y", y)[:, None]
+    y_i = y[:, None]
     eta = mode.fixed[:, None] + theta * (Z @ u)
-    g = Z.T @ (y * eta - np.exp(eta) - gammaln(y + 1)) - u**2 / 2
+    g = Z.T @ (y_i * eta - np.exp(eta) - gammaln(y_i + 1)) - u**2 / 2
     # log integral_j = log sum_k w_k exp(x_k^2 / 2 + g_jk)
-    #                  - log L_jj - log(2 pi) / 2
+    #                  - log L_jj - log(2 pi) / 2  (eq-11-agq)
     log_weights = np.log(w) + x**2 / 2 - np.log(2 * np.pi) / 2
     log_integrals = logsumexp(log_weights + g, axis=1) - np.log(L)
     return float(-2 * log_integrals.sum())
@@ -298,6 +318,12 @@ class PoissonFit:
         How often the deviance was computed.
     converged : bool
         Whether the last Newton step moved no parameter by more than 1e-6 (1 + its size).
+
+    Examples
+    --------
+    >>> fit = fit_agq([1, 2, 5, 9, 0, 3], [[1]] * 6, ["a", "a", "b", "b", "c", "c"])
+    >>> fit.loglik == -fit.deviance / 2
+    True
     """
 
     beta: FloatArray
@@ -362,11 +388,12 @@ def fit_laplace(
     [0.98] [0.67] True
     """
     y, X, Z, offset = count_data(y, X, Z, offset)
+    rows = Checked(y), Checked(X), Checked(Z), Checked(offset)
 
     def deviance(theta: FloatArray, beta: FloatArray) -> float:
-        return laplace_deviance(template(theta), beta, y, X, Z, offset)
+        return laplace_deviance(template(theta), beta, *rows)
 
-    return _fit(deviance, y, X, Z, template, offset)
+    return _fit(deviance, rows, template)
 
 
 def fit_agq(
@@ -416,26 +443,25 @@ def fit_agq(
     Z, levels = grouping_columns(as_labels("group", group, n=np.size(y)))
     nodes = node_count(nodes)
     y, X, Z, offset = count_data(y, X, Z, offset)
+    rows = Checked(y), Checked(X), Checked(Z), Checked(offset)
 
     def deviance(theta: FloatArray, beta: FloatArray) -> float:
         # the same for theta and -theta
         size = abs(float(theta[0]))
-        return adaptive_gauss_hermite_deviance(
-            size, beta, y, X, group, nodes, offset
-        )
+        mode = penalized_mode(size, beta, *rows)
+        return _quadrature(mode, size, y, Z, nodes)
 
-    return _fit(deviance, y, X, Z, lambda_template(1, len(levels)), offset)
+    return _fit(deviance, rows, lambda_template(1, len(levels)))
 
 
 def _fit(
     deviance: Callable[[FloatArray, FloatArray], float],
-    y: FloatArray,
-    X: FloatArray,
-    Z: FloatArray,
+    rows: tuple[Checked, Checked, Checked, Checked],
     template: LambdaTemplate,
-    offset: FloatArray,
 ) -> PoissonFit:
-    theta_0 = template.parameters(np.eye(Z.shape[1]))
+    """Search from Lambda = I and the Poisson regression."""
+    y, X, Z, offset = rows
+    theta_0 = template.parameters(np.eye(Z.array.shape[1]))
     k = len(theta_0)
     evaluations = 0
 
@@ -444,63 +470,21 @@ def _fit(
         evaluations += 1
         return deviance(parameters[:k], parameters[k:])
 
-    # (theta, beta) = argmin d(theta, beta), from the Poisson regression
+    # (theta, beta) = argmin d(theta, beta)
     start = np.concatenate([theta_0, poisson_regression(y, X, offset)])
-    found = minimize(
+    near = minimize(
         d, start, method="BFGS", jac="3-point", options={"gtol": 1e-4}
-    ).x
-    # Newton's steps finish: H step = -gradient
-    converged, cov_beta = False, np.full((X.shape[1],) * 2, np.nan)
-    for _ in range(5):
-        gradient, H = _derivatives(d, found)
-        try:
-            factor = scipy.linalg.cho_factor(H, lower=True)
-        except np.linalg.LinAlgError:
-            break
-        # Var = 2 H^-1, because the deviance is -2 log-likelihood
-        cov_beta = 2 * scipy.linalg.cho_solve(factor, np.eye(len(H)))[k:, k:]
-        step = -scipy.linalg.cho_solve(factor, gradient)
-        found = found + step
-        converged = bool(np.all(np.abs(step) <= 1e-6 * (1 + np.abs(found))))
-        if converged:
-            break
-    # of the columns that differ in sign alone, the one with a positive diagonal
-    theta, beta = found[:k], found[k:]
-    Lambda = template(theta)
-    Lambda = Lambda * np.where(np.diag(Lambda) < 0, -1.0, 1.0)
+    )
+    found, H_inverse, converged = newton(d, near.x)
+    beta = found[k:]
+    Lambda = positive_diagonal(template(found[:k]))
     return PoissonFit(
         beta=beta,
-        se=np.sqrt(np.diag(cov_beta)),
+        # Var = 2 H^-1, because the deviance is -2 log-likelihood
+        se=np.sqrt(2 * np.diag(H_inverse)[k:]),
         theta=template.parameters(Lambda),
-        b=penalized_mode(Lambda, beta, y, X, Z, offset).b,
+        b=penalized_mode(Lambda, beta, *rows).b,
         deviance=d(found),
         evaluations=evaluations,
         converged=converged,
     )
-
-
-def _derivatives(
-    f: Callable[[FloatArray], float], x: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Gradient and Hessian by central differences."""
-    m = len(x)
-    # the error of a second difference is h^2 by truncation and eps / h^2 by rounding
-    h = np.diag(1e-3 * (1 + np.abs(x)))
-    scale = np.diag(h)
-    up = np.array([f(x + h[i]) for i in range(m)])
-    down = np.array([f(x - h[i]) for i in range(m)])
-    H = np.diag((up - 2 * f(x) + down) / scale**2)
-    for i in range(m):
-        for j in range(i):
-            corners = (
-                f(x + h[i] + h[j])
-                - f(x + h[i] - h[j])
-                - f(x - h[i] + h[j])
-                + f(x - h[i] - h[j])
-            )
-            H[i, j] = H[j, i] = corners / (4 * scale[i] * scale[j])
-    # the gradient takes smaller steps s and 2 s, of which the errors of order s^2 cancel
-    near = np.array([f(x + s) - f(x - s) for s in 0.2 * h])
-    far = np.array([f(x + 2 * s) - f(x - 2 * s) for s in 0.2 * h])
-    gradient = (8 * near - far) / (12 * 0.2 * scale)
-    return gradient, H

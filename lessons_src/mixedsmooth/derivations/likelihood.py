@@ -10,162 +10,39 @@ n x n. The parameters of the likelihood functions are (log tau, log sigma).
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
-from mixedsmooth._checks import (
-    as_labels,
-    as_matrix,
-    as_vector,
-    positive,
-)
-from mixedsmooth.derivations._shared import (
-    cholesky,
-    least_squares,
+from mixedsmooth._checks import as_matrix, as_vector, choice, positive
+from mixedsmooth._linalg import cholesky, inverse, least_squares, solve_lower
+from mixedsmooth.derivations.data import (
+    Checked,
+    matrix,
+    mixed_data,
     regression_data,
-    solve_lower,
     standard_deviations,
+    without_fit,
 )
+
+# the designs of the examples; they can be imported from here too
+from mixedsmooth.derivations.design import (
+    grouping_columns as grouping_columns,
+)
+from mixedsmooth.derivations.design import (
+    intercept_slope_columns as intercept_slope_columns,
+)
+from mixedsmooth.derivations.design import relative_factor
+from mixedsmooth.derivations.design import slope_columns as slope_columns
 
 FloatArray = NDArray[np.float64]
 NegLogLik = Callable[[ArrayLike, ArrayLike, ArrayLike, ArrayLike], float]
 
 MAX_DENSE_ROWS = 5_000  # an n x n matrix of float64 has then 200 MB
-
-
-def grouping_columns(group: ArrayLike) -> tuple[FloatArray, NDArray[Any]]:
-    """Z of a random intercept: one indicator column for each level of the grouping factor.
-
-    Parameters
-    ----------
-    group : array_like, shape (n,)
-        Label of the group of each row.
-
-    Returns
-    -------
-    Z : ndarray, shape (n, q)
-        ``Z[i, j]`` is 1 if row i belongs to level j, and 0 otherwise.
-    levels : ndarray, shape (q,)
-        The labels of the columns, sorted.
-
-    Raises
-    ------
-    ValueError
-        If a label is missing, or all rows belong to one group: then nothing tells the random
-        intercept from the fixed one.
-
-    References
-    ----------
-    Clark (2016), section Model Formulation.
-
-    Examples
-    --------
-    >>> Z, levels = grouping_columns(["A", "A", "B", "B", "C", "C"])
-    >>> print(Z)
-    [[1. 0. 0.]
-     [1. 0. 0.]
-     [0. 1. 0.]
-     [0. 1. 0.]
-     [0. 0. 1.]
-     [0. 0. 1.]]
-    """
-    levels, level_of_row = np.unique(
-        as_labels("group", group), return_inverse=True
-    )
-    if len(levels) < 2:
-        raise ValueError(
-            f"group has one level only ({levels[0]!s}): a random effect needs at least two groups; "
-            "check the labels or fit a model without it"
-        )
-    return np.eye(len(levels))[level_of_row], levels
-
-
-def slope_columns(
-    group: ArrayLike, x: ArrayLike
-) -> tuple[FloatArray, NDArray[Any]]:
-    """Z of a random slope: the indicator columns, multiplied by the covariate.
-
-    Parameters
-    ----------
-    group : array_like, shape (n,)
-        Label of the group of each row.
-    x : array_like, shape (n,)
-        The covariate whose slope differs between groups.
-
-    Returns
-    -------
-    Z : ndarray, shape (n, q)
-        ``Z[i, j]`` is ``x[i]`` if row i belongs to level j, and 0 otherwise.
-    levels : ndarray, shape (q,)
-        The labels of the columns, sorted.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ, a value is missing or infinite, or there is one group only.
-
-    References
-    ----------
-    Bates et al. (2015), section 2.3.
-
-    Examples
-    --------
-    >>> print(slope_columns(["A", "A", "B"], [0, 1, 5])[0])
-    [[0. 0.]
-     [1. 0.]
-     [0. 5.]]
-    """
-    indicator, levels = grouping_columns(group)
-    x = as_vector("x", x, n=len(indicator))
-    return indicator * x[:, None], levels
-
-
-def intercept_slope_columns(
-    group: ArrayLike, x: ArrayLike
-) -> tuple[FloatArray, NDArray[Any]]:
-    """Z of a random intercept and slope, the two columns of a level beside each other.
-
-    Parameters
-    ----------
-    group : array_like, shape (n,)
-        Label of the group of each row.
-    x : array_like, shape (n,)
-        The covariate whose slope differs between groups.
-
-    Returns
-    -------
-    Z : ndarray, shape (n, 2 q)
-        Columns 2j and 2j + 1 are the intercept and the slope of level j, so that Z is block
-        diagonal when the rows are sorted by group.
-    levels : ndarray, shape (q,)
-        The labels of the levels, sorted.
-
-    Raises
-    ------
-    ValueError
-        If the lengths differ, a value is missing or infinite, or there is one group only.
-
-    References
-    ----------
-    Dirmeier (n.d.): the matrix called U there.
-
-    Examples
-    --------
-    >>> print(intercept_slope_columns(["A", "A", "B"], [0, 1, 5])[0])
-    [[1. 0. 0. 0.]
-     [1. 1. 0. 0.]
-     [0. 0. 1. 5.]]
-    """
-    intercepts, levels = grouping_columns(group)
-    slopes, _ = slope_columns(group, x)
-    return np.stack([intercepts, slopes], axis=2).reshape(
-        len(intercepts), -1
-    ), levels
+SEARCH = {"xatol": 1e-8, "fatol": 1e-9, "maxiter": 2_000, "maxfev": 4_000}
 
 
 def marginal_covariance(
@@ -208,7 +85,7 @@ def marginal_covariance(
      [4. 5. 0.]
      [0. 0. 5.]]
     """
-    Z = as_matrix("Z", Z)
+    Z = matrix("Z", Z)
     n, q = Z.shape
     if n > MAX_DENSE_ROWS:
         raise ValueError(
@@ -216,52 +93,11 @@ def marginal_covariance(
             f"at {MAX_DENSE_ROWS} rows"
         )
     sigma = positive("sigma", sigma)
+    # Var(b) = sigma^2 Lambda Lambda'  (eq-2-var-b)
     ZLambda = Z @ relative_factor(Lambda, q)
-    # V = sigma^2 (Z Lambda Lambda' Z' + I)
+    # V = sigma^2 (Z Lambda Lambda' Z' + I)  (eq-2-marginal)
     V: FloatArray = sigma**2 * (ZLambda @ ZLambda.T + np.eye(n))
     return V
-
-
-def relative_factor(Lambda: ArrayLike, q: int) -> FloatArray:
-    """Lambda as a q x q matrix: itself, or theta I for a number theta.
-
-    Parameters
-    ----------
-    Lambda : float or array_like, shape (q, q)
-        A relative covariance factor, or the number theta.
-    q : int
-        Number of random effects.
-
-    Returns
-    -------
-    ndarray, shape (q, q)
-        The matrix.
-
-    Raises
-    ------
-    ValueError
-        If a value is not finite, theta is negative, or the shape is not (q, q).
-
-    Examples
-    --------
-    >>> print(relative_factor(2.0, 2))
-    [[2. 0.]
-     [0. 2.]]
-    """
-    if np.ndim(Lambda) == 0:
-        (theta,) = as_vector("Lambda", np.atleast_1d(Lambda))
-        if theta < 0:
-            raise ValueError(
-                f"Lambda is theta = tau / sigma, which is not negative; found {theta:g}"
-            )
-        return np.diag(np.full(q, theta))
-    matrix = as_matrix("Lambda", Lambda)
-    if matrix.shape != (q, q):
-        raise ValueError(
-            f"Lambda must be a number or a {q} x {q} matrix, one row for each column of Z; "
-            f"found shape {matrix.shape}"
-        )
-    return matrix
 
 
 def generalized_least_squares(
@@ -302,8 +138,49 @@ def generalized_least_squares(
     [2.]
     """
     y, X = regression_data(y, X)
-    L = cholesky(V, len(y))
+    # V = L L'
+    L = cholesky(as_matrix("V", V, n=len(y)))
+    # beta: least squares of L^-1 y on L^-1 X  (eq-3-star)
     return least_squares(solve_lower(L, X), solve_lower(L, y))
+
+
+def covariance_of_beta(X: ArrayLike, V: ArrayLike) -> FloatArray:
+    """Covariance of the generalized least squares estimate when y has covariance V.
+
+    Parameters
+    ----------
+    X : array_like, shape (n, p)
+        Design of the fixed effects, of full column rank.
+    V : array_like, shape (n, n)
+        Covariance of y, positive definite.
+
+    Returns
+    -------
+    ndarray, shape (p, p)
+        (X' V^-1 X)^-1.
+
+    Raises
+    ------
+    ValueError
+        As `generalized_least_squares`.
+
+    References
+    ----------
+    Searle, Casella and McCulloch (1992), section 7.2.
+
+    Examples
+    --------
+    The mean of four independent rows with variance 1:
+
+    >>> import numpy as np
+    >>> print(covariance_of_beta(np.ones((4, 1)), np.eye(4)))
+    [[0.25]]
+    """
+    X = matrix("X", X)
+    # V = L L',  X* = L^-1 X = Q R,  X' V^-1 X = R'R
+    _, R = np.linalg.qr(solve_lower(cholesky(as_matrix("V", V, n=len(X))), X))
+    # Cov(beta_hat) = (X' V^-1 X)^-1  (eq-3-covbeta)
+    return inverse(R.T)
 
 
 def negloglik_transformed(
@@ -351,15 +228,17 @@ def negloglik_transformed(
     897.0393
     """
     tau, sigma = standard_deviations(theta)
-    y, X = regression_data(y, X)
-    V = marginal_covariance(as_matrix("Z", Z, n=len(y)), tau / sigma, sigma)
+    y, X, Z = mixed_data(y, X, Z)
+    # V = tau^2 Z Z' + sigma^2 I  (eq-3-marginal)
+    V = marginal_covariance(Checked(Z), tau / sigma, sigma)
     # V = L L'
-    L = cholesky(V, len(y))
+    L = cholesky(V)
     # y* = L^-1 y and X* = L^-1 X: independent rows with variance 1
+    # (eq-3-star)
     y_star, X_star = solve_lower(L, y), solve_lower(L, X)
-    # beta: least squares of y* on X*, which is generalized least squares of y on X
+    # beta: least squares of y* on X*, generalized least squares of y on X
     residual = y_star - X_star @ least_squares(X_star, y_star)
-    # -l = n/2 log(2 pi) + log|L| + ||y* - X* beta||^2 / 2
+    # -l = n/2 log(2 pi) + log|L| + ||y* - X* beta||^2 / 2  (eq-3-loglik)
     return float(
         len(y) / 2 * np.log(2 * np.pi)
         + np.log(np.diag(L)).sum()
@@ -416,15 +295,13 @@ def negloglik_mvn(
     897.0393
     """
     tau, sigma = standard_deviations(theta)
-    y, X = regression_data(y, X)
-    V = marginal_covariance(as_matrix("Z", Z, n=len(y)), tau / sigma, sigma)
-    if beta == "gls":
-        coefficients = generalized_least_squares(y, X, V)
-    elif beta == "ols":
-        coefficients = least_squares(X, y)
+    y, X, Z = mixed_data(y, X, Z)
+    V = marginal_covariance(Checked(Z), tau / sigma, sigma)
+    if choice("beta", beta, ("gls", "ols")) == "gls":
+        coefficients = generalized_least_squares(Checked(y), Checked(X), V)
     else:
-        raise ValueError(f'beta must be "gls" or "ols", found {beta!r}')
-    # -l = -log N(y; X beta, V)
+        coefficients = least_squares(X, y)
+    # -l = -log N(y; X beta, V)  (eq-3-mvn)
     return -float(multivariate_normal(mean=X @ coefficients, cov=V).logpdf(y))
 
 
@@ -473,21 +350,18 @@ def score(
     [0.007 0.048]
     """
     tau, sigma = standard_deviations(theta)
-    y, X = regression_data(y, X)
-    Z = as_matrix("Z", Z, n=len(y))
-    V = marginal_covariance(Z, tau / sigma, sigma)
-    L = cholesky(V, len(y))
-    y_star, X_star, Z_star = (
-        solve_lower(L, y),
-        solve_lower(L, X),
-        solve_lower(L, Z),
-    )
+    y, X, Z = mixed_data(y, X, Z)
+    L = cholesky(marginal_covariance(Checked(Z), tau / sigma, sigma))
+    y_star, X_star = solve_lower(L, y), solve_lower(L, X)
+    Z_star = solve_lower(L, Z)
     r_star = y_star - X_star @ least_squares(X_star, y_star)
+    # d(-l) = (tr(V^-1 dV) - r' V^-1 dV V^-1 r) / 2  (eq-3-score),
     # tr(V^-1 Z Z') = ||Z*||^2  and  r' V^-1 Z Z' V^-1 r = ||Z*' r*||^2
     by_log_tau = tau**2 * (
         np.sum(Z_star**2) - np.sum((Z_star.T @ r_star) ** 2)
     )
-    # sigma^2 I = V - tau^2 Z Z': both terms follow from tr(V^-1 V) = n and r' V^-1 r
+    # sigma^2 I = V - tau^2 Z Z':
+    # both terms follow from tr(V^-1 V) = n and r' V^-1 r
     by_log_sigma = len(y) - r_star @ r_star - by_log_tau
     return np.array([by_log_tau, by_log_sigma])
 
@@ -516,6 +390,15 @@ class MaximumLikelihood:
         Whether the optimizer met its tolerance.
     on_boundary : bool
         Whether the optimum is at tau = 0: the groups do not differ more than the residuals explain.
+
+    Examples
+    --------
+    >>> Z, _ = grouping_columns(["a", "a", "b", "b", "c", "c"])
+    >>> fit = fit_ml([1, 2, 5, 6, 2, 4], [[1]] * 6, Z)
+    >>> print(round(fit.theta, 4), fit.se.round(4), fit.parameters)
+    1.4907 [0.9526] 3
+    >>> fit.aic == fit.deviance + 2 * fit.parameters
+    True
     """
 
     tau: float
@@ -617,66 +500,65 @@ def fit_ml(
     >>> print(f"{fit.tau:.4f} {fit.sigma:.4f} {fit.deviance:.4f}")
     36.0121 30.8954 1794.0786
     """
-    y, X = regression_data(y, X)
-    Z = as_matrix("Z", Z, n=len(y))
-    ols_residual = y - X @ least_squares(X, y)
-    mean_square = float(ols_residual @ ols_residual) / len(y)
-    if mean_square <= (len(y) * np.finfo(float).eps) ** 2 * float(
-        y @ y
-    ) / len(y):
-        raise ValueError(
-            f"y is explained by the {X.shape[1]} columns of X without error, so there is no "
-            "variance left to divide; use more rows or fewer columns"
-        )
-    guess = np.full(2, np.log(mean_square / 2) / 2)
-    theta_0 = guess if start is None else as_vector("start", start)
-    if theta_0.shape != (2,) or np.abs(theta_0 - guess).max() > 15:
-        raise ValueError(
-            "start must be (log tau, log sigma), each within 15 of the logarithm of the residual "
-            f"standard deviation, {guess[0]:.1f}; found {theta_0.tolist()}"
-        )
+    y, X, Z = mixed_data(y, X, Z)
+    n = len(y)
+    _, ols_residual = without_fit(y, X)
+    mean_square = float(ols_residual @ ols_residual) / n
+    theta_0 = _start(start, mean_square)
+    # the functions of this module know that they need not look again
+    own = negloglik in (negloglik_transformed, negloglik_mvn)
     path = [theta_0]
     optimum = minimize(
         negloglik,
         theta_0,
-        args=(y, X, Z),
+        args=(Checked(y), Checked(X), Checked(Z)) if own else (y, X, Z),
         method="Nelder-Mead",
         callback=lambda theta: path.append(theta.copy()),
-        options={
-            "xatol": 1e-8,
-            "fatol": 1e-9,
-            "maxiter": 2_000,
-            "maxfev": 4_000,
-        },
+        options=SEARCH,
     )
     tau, sigma = np.exp(optimum.x)
     value = float(optimum.fun)
     # The simplex cannot reach log tau = -infinity: there it is ordinary least squares.
-    at_zero = len(y) / 2 * (np.log(2 * np.pi * mean_square) + 1)
+    at_zero = n / 2 * (np.log(2 * np.pi * mean_square) + 1)
     on_boundary = bool(at_zero <= value + 1e-9 * abs(value))
     if on_boundary:
-        # An optimum? With s^2 the mean square, the slope by tau^2 at tau = 0 is
-        # (||Z||^2 - ||Z'r||^2 / s^2) / (2 s^2)
-        if np.sum(Z**2) < np.sum((Z.T @ ols_residual) ** 2) / mean_square:
+        if _slope_at_zero(ols_residual, Z) < 0:
             raise ValueError(
                 f"start {theta_0.tolist()} is so far out that the likelihood is flat there, and "
                 "the search ended at tau = 0, which is not the optimum; start nearer, or leave "
                 "start out"
             )
         tau, sigma, value = 0.0, np.sqrt(mean_square), float(at_zero)
-    V = marginal_covariance(Z, tau / sigma, sigma)
-    X_star = solve_lower(cholesky(V, len(y)), X)
-    R = np.linalg.qr(X_star, mode="r")
+    V = marginal_covariance(Checked(Z), tau / sigma, sigma)
     return MaximumLikelihood(
         tau=float(tau),
         sigma=float(sigma),
-        beta=generalized_least_squares(y, X, V),
-        # (X' V^-1 X)^-1 = (R' R)^-1
-        cov_beta=scipy.linalg.cho_solve((R, False), np.eye(X.shape[1])),
+        beta=generalized_least_squares(Checked(y), Checked(X), V),
+        cov_beta=covariance_of_beta(Checked(X), V),
         negloglik=value,
-        n=len(y),
+        n=n,
         path=np.array(path),
         evaluations=int(optimum.nfev),
         converged=bool(optimum.success),
         on_boundary=on_boundary,
     )
+
+
+def _start(start: ArrayLike | None, mean_square: float) -> FloatArray:
+    """Find where to start: from a half of the residual variance each, if nothing else is said."""
+    guess = np.full(2, np.log(mean_square / 2) / 2)
+    theta = guess if start is None else as_vector("start", start)
+    if theta.shape != (2,) or np.abs(theta - guess).max() > 15:
+        raise ValueError(
+            "start must be (log tau, log sigma), each within 15 of the logarithm of the residual "
+            f"standard deviation, {guess[0]:.1f}; found {theta.tolist()}"
+        )
+    return theta
+
+
+def _slope_at_zero(residual: FloatArray, Z: FloatArray) -> float:
+    """Differentiate -l by tau^2 at tau = 0, where y - X beta is that of ordinary least squares."""
+    s2 = residual @ residual / len(residual)
+    # (||Z||^2 - ||Z'r||^2 / s^2) / (2 s^2)  (eq-3-boundary)
+    slope = (np.sum(Z**2) - np.sum((Z.T @ residual) ** 2) / s2) / (2 * s2)
+    return float(slope)

@@ -22,12 +22,14 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import positive
-from mixedsmooth.derivations._shared import (
+from mixedsmooth._linalg import cholesky, log_det, solve_lower
+from mixedsmooth.derivations.data import (
+    Checked,
     as_coefficients,
     mixed_data,
     standard_deviations,
 )
-from mixedsmooth.derivations.likelihood import relative_factor
+from mixedsmooth.derivations.design import relative_factor
 
 FloatArray = NDArray[np.float64]
 
@@ -80,7 +82,7 @@ def penalized_objective(
     y, X, Z = mixed_data(y, X, Z)
     beta = as_coefficients("beta", beta, "X", X.shape[1])
     u = as_coefficients("u", u, "Z", Z.shape[1])
-    # ||y - X beta - Z Lambda u||^2 + ||u||^2
+    # Q = ||y - X beta - Z Lambda u||^2 + ||u||^2  (eq-pls-joint)
     residual = y - X @ beta - Z @ (relative_factor(Lambda, Z.shape[1]) @ u)
     return float(residual @ residual + u @ u)
 
@@ -104,6 +106,14 @@ class PenalizedSolution:
     L_X : ndarray, shape (p, p)
         Lower triangular, L_X L_X' = X' (Z Lambda Lambda' Z' + I)^-1 X, the precision of beta
         times sigma^2.
+    n : int
+        Number of rows.
+
+    Examples
+    --------
+    >>> solution = solve_penalized([1, 3, 5], [[1], [1], [1]], [[1, 0], [1, 0], [0, 1]], 2.0)
+    >>> print(round(np.exp(solution.log_det_Z), 6), round(np.exp(solution.log_det_X), 6))
+    45.0 0.422222
     """
 
     beta: FloatArray
@@ -112,16 +122,17 @@ class PenalizedSolution:
     r2: float
     L_Z: FloatArray
     L_X: FloatArray
+    n: int
 
     @property
     def log_det_Z(self) -> float:  # noqa: N802
         """log|L_Z|^2 = log|Lambda' Z' Z Lambda + I|."""
-        return 2 * float(np.log(np.diag(self.L_Z)).sum())
+        return log_det(self.L_Z)
 
     @property
     def log_det_X(self) -> float:  # noqa: N802
         """log|L_X|^2."""
-        return 2 * float(np.log(np.diag(self.L_X)).sum())
+        return log_det(self.L_X)
 
 
 def solve_penalized(
@@ -170,26 +181,27 @@ def solve_penalized(
     y, X, Z = mixed_data(y, X, Z)
     p, q = X.shape[1], Z.shape[1]
     Lambda = relative_factor(Lambda, q)
-    # A = [ Lambda'Z'Z Lambda + I   Lambda'Z'X   Lambda'Z'y ]
+    # A = [W  y~]'[W  y~]  (eq-pls-augmented)
+    #   = [ Lambda'Z'Z Lambda + I   Lambda'Z'X   Lambda'Z'y ]
     #     [ X'Z Lambda              X'X          X'y        ]
     #     [ y'Z Lambda              y'X          y'y        ]
     columns = np.column_stack([Z @ Lambda, X, y])
     A = columns.T @ columns
     A[:q, :q] += np.eye(q)
+    # (eq-pls-crossproduct)
     # A = L L',  L = [ L_Z                  ]
     #                [ L_XZ   L_X           ]
     #                [ l_u'   l_beta'   r   ]
     L = _pivots(A, len(y))
     L_Z, L_XZ, L_X = L[:q, :q], L[q : q + p, :q], L[q : q + p, q : q + p]
     l_u, l_beta, r = L[-1, :q], L[-1, q : q + p], L[-1, -1]
-    # the second half of the normal equations:  L_X' beta = l_beta,  L_Z' u = l_u - L_XZ' beta
-    beta = scipy.linalg.solve_triangular(L_X, l_beta, lower=True, trans="T")
-    u = scipy.linalg.solve_triangular(
-        L_Z, l_u - L_XZ.T @ beta, lower=True, trans="T"
-    )
-    return PenalizedSolution(
-        beta=beta, u=u, b=Lambda @ u, r2=float(r**2), L_Z=L_Z, L_X=L_X
-    )
+    # the second half of the normal equations:
+    # L_X' beta = l_beta,  L_Z' u = l_u - L_XZ' beta
+    beta = solve_lower(L_X, l_beta, transposed=True)
+    u = solve_lower(L_Z, l_u - L_XZ.T @ beta, transposed=True)
+    # b = Lambda u  (eq-2-lambda)
+    b = Lambda @ u
+    return PenalizedSolution(beta, u, b, float(r**2), L_Z, L_X, len(y))
 
 
 def log_integral(
@@ -245,25 +257,25 @@ def log_integral(
     """
     y, X, Z = mixed_data(y, X, Z)
     n, q = Z.shape
-    beta, sigma = (
-        as_coefficients("beta", beta, "X", X.shape[1]),
-        positive("sigma", sigma),
-    )
+    beta = as_coefficients("beta", beta, "X", X.shape[1])
+    sigma = positive("sigma", sigma)
     ZLambda = Z @ relative_factor(Lambda, q)
     # Lambda'Z'Z Lambda + I = L_Z L_Z'
-    L_Z = scipy.linalg.cholesky(ZLambda.T @ ZLambda + np.eye(q), lower=True)
+    L_Z = cholesky(ZLambda.T @ ZLambda + np.eye(q))
     # the mode: (Lambda'Z'Z Lambda + I) u_hat = Lambda'Z'(y - X beta)
+    # (eq-pls-mode)
     u_hat = scipy.linalg.cho_solve((L_Z, True), ZLambda.T @ (y - X @ beta))
-    # log p(y, u_hat) = -(n + q)/2 log(2 pi sigma^2)
-    #                   - (||y - X beta - Z Lambda u_hat||^2 + ||u_hat||^2) / (2 sigma^2)
-    minimum = penalized_objective(beta, u_hat, y, X, Z, Lambda)
-    at_mode = -(n + q) / 2 * np.log(2 * np.pi * sigma**2) - minimum / (
-        2 * sigma**2
-    )
-    # H = -d2 log p / du du' = (Lambda'Z'Z Lambda + I) / sigma^2
+    # log p(y, u_hat) = -(n + q)/2 log(2 pi sigma^2) - Q / (2 sigma^2)
+    # (eq-pls-joint)
+    rows = Checked(y), Checked(X), Checked(Z)
+    Q = penalized_objective(beta, u_hat, *rows, Lambda)
+    at_mode = -(n + q) / 2 * np.log(2 * np.pi * sigma**2) - Q / (2 * sigma**2)
+    # Q(u) = Q(u_hat) + ||L_Z'(u - u_hat)||^2  (eq-pls-expansion), so that
+    # H = -d2 log p / du du' = L_Z L_Z' / sigma^2,
     # log|H| = log|L_Z|^2 - q log sigma^2
-    log_det_H = 2 * np.log(np.diag(L_Z)).sum() - q * np.log(sigma**2)
+    log_det_H = log_det(L_Z) - q * np.log(sigma**2)
     # log p(y) = log p(y, u_hat) + q/2 log(2 pi) - log|H| / 2
+    # (eq-pls-integral)
     return float(at_mode + q / 2 * np.log(2 * np.pi) - log_det_H / 2)
 
 
@@ -318,13 +330,12 @@ def deviance(
     sigma = positive("sigma", sigma)
     solution = solve_penalized(y, X, Z, Lambda)
     beta = as_coefficients("beta", beta, "X", len(solution.beta))
-    # log|L_Z|^2 + n log(2 pi sigma^2) + (r2 + ||L_X'(beta - beta_hat)||^2) / sigma^2
+    # the minimum over u: r2 + ||L_X'(beta - beta_hat)||^2  (eq-6-square)
     excess = solution.L_X.T @ (beta - solution.beta)
-    return float(
-        solution.log_det_Z
-        + np.size(y) * np.log(2 * np.pi * sigma**2)
-        + (solution.r2 + excess @ excess) / sigma**2
-    )
+    minimum = solution.r2 + excess @ excess
+    # log|L_Z|^2 + n log(2 pi sigma^2) + minimum / sigma^2  (eq-pls-deviance)
+    scale = solution.n * np.log(2 * np.pi * sigma**2)
+    return float(solution.log_det_Z + scale + minimum / sigma**2)
 
 
 def profiled_deviance(
@@ -364,7 +375,7 @@ def profiled_deviance(
     --------
     >>> import numpy as np
     >>> import mixedsmooth as ms
-    >>> from mixedsmooth.derivations.likelihood import grouping_columns
+    >>> from mixedsmooth.derivations.design import grouping_columns
     >>> sleep = ms.load_sleepstudy()
     >>> X = np.column_stack([np.ones(180), sleep.days])
     >>> Z, _ = grouping_columns(sleep.subject)
@@ -372,11 +383,9 @@ def profiled_deviance(
     1794.0786
     """
     solution = solve_penalized(y, X, Z, Lambda)
-    n = np.size(y)
-    # log|L_Z|^2 + n (1 + log(2 pi r2 / n))
-    return solution.log_det_Z + n * (
-        1 + float(np.log(2 * np.pi * solution.r2 / n))
-    )
+    n, sigma2 = solution.n, solution.r2 / solution.n
+    # log|L_Z|^2 + n (1 + log(2 pi r2 / n))  (eq-pls-profiled)
+    return solution.log_det_Z + n * (1 + float(np.log(2 * np.pi * sigma2)))
 
 
 def doubled_log_determinant_deviance(
@@ -433,6 +442,7 @@ def doubled_log_determinant_deviance(
     # log|H| = log|Z'Z / sigma^2 + I / sigma_b^2| = log|L_Z|^2 - q log sigma_b^2
     log_det_H = solution.log_det_Z - q * np.log(sigma_b**2)
     # as printed: 2 log|H| for log|H|, and q log(2 pi) for n log(2 pi)
+    # (eq-pls-source)
     return float(
         solution.r2 / sigma**2
         + 2 * log_det_H
@@ -444,13 +454,11 @@ def doubled_log_determinant_deviance(
 
 def _pivots(A: FloatArray, n: int) -> FloatArray:
     """Factor A = L L', whose last pivot must be more than the rounding errors of y'y."""
-    try:
-        L: FloatArray = scipy.linalg.cholesky(A, lower=True)
-    except np.linalg.LinAlgError:
-        L = np.zeros_like(A)
+    explained = (
+        "y is explained by X and Z without error, so there is no variance left to divide; use more "
+        "rows, fewer columns, or a smaller Lambda"
+    )
+    L = cholesky(A, explained)
     if L[-1, -1] ** 2 <= n * np.finfo(float).eps * A[-1, -1]:
-        raise ValueError(
-            "y is explained by X and Z without error, to working precision, so there is no "
-            "residual variance; use more rows, fewer columns, or a smaller Lambda"
-        )
+        raise ValueError(explained)
     return L

@@ -17,14 +17,17 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
 from mixedsmooth._checks import as_vector
-from mixedsmooth.derivations._shared import (
+from mixedsmooth._linalg import inverse, least_squares, positive_diagonal
+from mixedsmooth.derivations.data import (
+    Checked,
     as_counts,
     count_data,
-    least_squares,
-    solve_lower,
+    mixed_data,
+    vector,
 )
+from mixedsmooth.derivations.design import LambdaTemplate
 from mixedsmooth.derivations.penalized_ls import solve_penalized
-from mixedsmooth.derivations.reml import LambdaTemplate, fit_profiled
+from mixedsmooth.derivations.reml import fit_profiled
 
 FloatArray = NDArray[np.float64]
 
@@ -59,8 +62,8 @@ def working_response(y: ArrayLike, eta: ArrayLike) -> FloatArray:
     [-1.  0.  2.]
     """
     y = as_counts(y)
-    eta = as_vector("eta", eta, n=len(y))
-    # z = eta + (y - mu) d eta / d mu,  d eta / d mu = 1 / mu
+    eta = vector("eta", eta, n=len(y))
+    # z = eta + (y - mu) / mu  (eq-11-irls)
     return eta + y * np.exp(-eta) - 1
 
 
@@ -96,7 +99,7 @@ def working_weights(mu: ArrayLike) -> FloatArray:
         raise ValueError(
             f"mu holds means of counts, which are above zero; found {mu.min():g}"
         )
-    # w = (d mu / d eta)^2 / Var(y) = mu^2 / mu
+    # w = (d mu / d eta)^2 / Var(y) = mu^2 / mu  (eq-11-family)
     return mu.copy()
 
 
@@ -137,9 +140,8 @@ def poisson_regression(
     y, X, _, offset = count_data(y, X, offset=offset)
     eta = np.log(y + 0.1)
     for _ in range(50):
-        # sqrt(w) (z - offset) = sqrt(w) X beta + e
-        root = np.sqrt(working_weights(np.exp(eta)))
-        response = root * (working_response(y, eta) - offset)
+        # sqrt(w) (z - offset) = sqrt(w) X beta + e  (eq-11-irls)
+        root, response = _working_rows(y, eta, offset)
         beta = least_squares(root[:, None] * X, response)
         previous, eta = eta, X @ beta + offset
         if np.abs(eta - previous).max() < 1e-10:
@@ -230,8 +232,8 @@ def fit_pql(
     Examples
     --------
     >>> import numpy as np
-    >>> from mixedsmooth.derivations.likelihood import grouping_columns
-    >>> from mixedsmooth.derivations.reml import lambda_template
+    >>> from mixedsmooth.derivations.design import grouping_columns
+    >>> from mixedsmooth.derivations.design import lambda_template
     >>> Z, levels = grouping_columns(["a", "a", "b", "b", "c", "c"])
     >>> y = [1, 2, 5, 9, 0, 3]
     >>> fit = fit_pql(y, np.ones((6, 1)), Z, lambda_template(1, 3), dispersion=False)
@@ -239,31 +241,37 @@ def fit_pql(
     [1.049] [0.644] True
     """
     y, X, Z, offset = count_data(y, X, Z, offset)
-    eta = offset + X @ poisson_regression(y, X, offset)
+    start = poisson_regression(Checked(y), Checked(X), Checked(offset))
+    eta = offset + X @ start
     theta = template.parameters(np.eye(Z.shape[1]))
     converged, iterations = False, 0
     while not converged and iterations < 100:
         iterations += 1
         # sqrt(w) (z - offset) = sqrt(w) (X beta + Z b) + e,
-        # Var(e) = sigma^2 I
-        root = np.sqrt(working_weights(np.exp(eta)))
-        response = root * (working_response(y, eta) - offset)
-        rows = response, root[:, None] * X, root[:, None] * Z
+        # Var(e) = sigma^2 I  (eq-11-working)
+        root, response = _working_rows(y, eta, offset)
+        response, X_w, Z_w = mixed_data(
+            response, root[:, None] * X, root[:, None] * Z
+        )
+        rows = Checked(response), Checked(X_w), Checked(Z_w)
         if dispersion:
             linear = fit_profiled(*rows, template, start=theta)
             theta, sigma = linear.theta, linear.sigma
         else:
-            theta, sigma = _fit_without_scale(*rows, template), 1.0
+            theta, sigma = _fit_without_scale(rows, template), 1.0
+        # beta and b of Henderson's equations  (eq-11-henderson)
         solution = solve_penalized(*rows, template(theta))
         # eta = X beta + Z b + offset
         previous, eta = eta, X @ solution.beta + Z @ solution.b + offset
         converged = bool(np.abs(eta - previous).max() <= 1e-7)
-    # Var(beta_hat) = sigma^2 (L_X L_X')^-1:  the column norms of L_X^-1
-    L_X_inverse = solve_lower(solution.L_X, np.eye(X.shape[1]))
+    # Var(beta_hat) = sigma^2 (L_X L_X')^-1
+    cov_beta = sigma**2 * inverse(solution.L_X)
+    # tau_0 = sigma theta_1,  tau_1 = sigma sqrt(theta_2^2 + theta_3^2)
+    # (eq-6-read)
     T = template(theta)[: template.k, : template.k]
     return PQLFit(
         beta=solution.beta,
-        se=sigma * np.linalg.norm(L_X_inverse, axis=0),
+        se=np.sqrt(np.diag(cov_beta)),
         theta=theta,
         sd=sigma * np.linalg.norm(T, axis=1),
         sigma=sigma,
@@ -274,26 +282,28 @@ def fit_pql(
     )
 
 
+def _working_rows(
+    y: FloatArray, eta: FloatArray, offset: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """sqrt(w) and the response sqrt(w) (z - offset), whose errors have one variance."""
+    root = np.sqrt(working_weights(np.exp(eta)))
+    z = working_response(Checked(y), Checked(eta))
+    return root, root * (z - offset)
+
+
 def _fit_without_scale(
-    y: FloatArray,
-    X: FloatArray,
-    Z: FloatArray,
-    template: LambdaTemplate,
+    rows: tuple[Checked, Checked, Checked], template: LambdaTemplate
 ) -> FloatArray:
     """Theta that minimizes the deviance of a linear mixed model with sigma = 1."""
     # always from Lambda = I: at a zero, where the last turn may have ended, the slope vanishes
-    start = template.parameters(np.eye(Z.shape[1]))
+    start = template.parameters(np.eye(template.k * template.levels))
 
     def criterion(theta: FloatArray) -> float:
         # log|L_Z|^2 + r2, up to a constant
-        solution = solve_penalized(y, X, Z, template(theta))
+        solution = solve_penalized(*rows, template(theta))
         return solution.log_det_Z + solution.r2
 
     found = minimize(
         criterion, start, method="BFGS", jac="3-point", options={"gtol": 1e-7}
     )
-    # of the columns that differ in sign alone, the one with a positive diagonal
-    Lambda = template(found.x)
-    return template.parameters(
-        Lambda * np.where(np.diag(Lambda) < 0, -1.0, 1.0)
-    )
+    return template.parameters(positive_diagonal(template(found.x)))

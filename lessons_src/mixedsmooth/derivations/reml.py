@@ -20,21 +20,32 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 
-from mixedsmooth._checks import as_matrix, as_vector, positive
-from mixedsmooth.derivations._shared import (
+from mixedsmooth._checks import as_vector, choice, positive
+from mixedsmooth._linalg import (
     cholesky,
+    inverse,
     least_squares,
-    mixed_data,
+    log_det,
+    positive_diagonal,
     solve_lower,
 )
+from mixedsmooth.derivations.data import Checked, mixed_data, without_fit
+from mixedsmooth.derivations.design import LambdaTemplate
+
+# for the examples; it can be imported from here too
+from mixedsmooth.derivations.design import lambda_template as lambda_template
 from mixedsmooth.derivations.likelihood import marginal_covariance
 from mixedsmooth.derivations.penalized_ls import (
+    PenalizedSolution,
     deviance,
     profiled_deviance,
     solve_penalized,
 )
 
 FloatArray = NDArray[np.float64]
+Method = Literal["ML", "REML"]
+
+SEARCH = {"xatol": 1e-8, "fatol": 1e-10, "maxiter": 5_000, "maxfev": 10_000}
 
 
 def restricted_log_integral(
@@ -83,10 +94,11 @@ def restricted_log_integral(
     solution = solve_penalized(y, X, Z, Lambda)
     # log p(y | beta_hat)
     at_beta_hat = -deviance(solution.beta, sigma, y, X, Z, Lambda) / 2
-    # the Gaussian in beta has precision L_X L_X' / sigma^2:  p/2 log(2 pi sigma^2) - log|L_X|
-    log_volume = (
-        len(solution.beta) * np.log(2 * np.pi * sigma**2) - solution.log_det_X
-    ) / 2
+    # the Gaussian in beta has precision L_X L_X' / sigma^2:
+    # p/2 log(2 pi sigma^2) - log|L_X|  (eq-6-volume)
+    p = len(solution.beta)
+    log_volume = p / 2 * np.log(2 * np.pi * sigma**2) - solution.log_det_X / 2
+    # the restricted log-likelihood  (eq-6-reml)
     return float(at_beta_hat + log_volume)
 
 
@@ -129,7 +141,7 @@ def restricted_deviance(
     --------
     >>> import numpy as np
     >>> import mixedsmooth as ms
-    >>> from mixedsmooth.derivations.likelihood import grouping_columns
+    >>> from mixedsmooth.derivations.design import grouping_columns
     >>> sleep = ms.load_sleepstudy()
     >>> X = np.column_stack([np.ones(180), sleep.days])
     >>> Z, _ = grouping_columns(sleep.subject)
@@ -137,13 +149,12 @@ def restricted_deviance(
     1786.4651
     """
     solution = solve_penalized(y, X, Z, Lambda)
-    degrees = np.size(y) - len(solution.beta)
+    degrees = solution.n - len(solution.beta)
+    sigma2 = solution.r2 / degrees
     # log|L_Z|^2 + log|L_X|^2 + (n - p) (1 + log(2 pi r2 / (n - p)))
-    return (
-        solution.log_det_Z
-        + solution.log_det_X
-        + degrees * (1 + float(np.log(2 * np.pi * solution.r2 / degrees)))
-    )
+    # (eq-6-profiled)
+    log_dets = solution.log_det_Z + solution.log_det_X
+    return log_dets + degrees * (1 + float(np.log(2 * np.pi * sigma2)))
 
 
 def restricted_deviance_from_covariance(
@@ -190,19 +201,20 @@ def restricted_deviance_from_covariance(
     9.395724
     """
     y, X, Z = mixed_data(y, X, Z)
-    # V = L L',  y* = L^-1 y,  X* = L^-1 X
-    L = cholesky(marginal_covariance(Z, Lambda, sigma=1.0), len(y))
+    # V_0 = L L',  y* = L^-1 y,  X* = L^-1 X
+    L = cholesky(marginal_covariance(Checked(Z), Lambda, sigma=1.0))
     y_star, X_star = solve_lower(L, y), solve_lower(L, X)
-    # X' V^-1 X = X*'X* = R'R
-    R = np.linalg.qr(X_star, mode="r")
-    # r' V^-1 r = ||y* - X* beta||^2
+    # X' V_0^-1 X = X*'X* = R'R
+    _, R = np.linalg.qr(X_star)
+    # r' V_0^-1 r = ||y* - X* beta||^2
     r_star = y_star - X_star @ least_squares(X_star, y_star)
+    # sigma^2 = r' V_0^-1 r / (n - p)  (eq-6-sigma)
     degrees = len(y) - X.shape[1]
-    # log|V| + log|X' V^-1 X| + (n - p) (1 + log(2 pi r' V^-1 r / (n - p)))
+    sigma2 = r_star @ r_star / degrees
+    # log|V_0| + log|X' V_0^-1 X| + (n - p) (1 + log(2 pi sigma^2))
+    # (eq-6-profiled)
     return float(
-        2 * np.log(np.diag(L)).sum()
-        + 2 * np.log(np.abs(np.diag(R))).sum()
-        + degrees * (1 + np.log(2 * np.pi * (r_star @ r_star) / degrees))
+        log_det(L) + log_det(R) + degrees * (1 + np.log(2 * np.pi * sigma2))
     )
 
 
@@ -252,113 +264,14 @@ def restricted_deviance_of_contrasts(
     # [Q_X  K] R = X:  the first p columns of Q span X, the others its complement
     Q, _ = scipy.linalg.qr(X)
     K = Q[:, X.shape[1] :]
-    # K'y ~ N(0, sigma^2 K'VK),  K'VK = L L'
-    L = cholesky(
-        K.T @ marginal_covariance(Z, Lambda, sigma=1.0) @ K, K.shape[1]
-    )
-    contrasts_star = solve_lower(L, K.T @ y)
+    # w = K'y ~ N(0, sigma^2 K'V_0 K),  K'V_0 K = L L'
+    L = cholesky(K.T @ marginal_covariance(Checked(Z), Lambda, 1.0) @ K)
+    w_star = solve_lower(L, K.T @ y)
+    # sigma^2 = w' (K'V_0 K)^-1 w / (n - p)
     degrees = K.shape[1]
-    # log|K'VK| + (n - p) (1 + log(2 pi y'K (K'VK)^-1 K'y / (n - p)))
-    return float(
-        2 * np.log(np.diag(L)).sum()
-        + degrees
-        * (
-            1
-            + np.log(2 * np.pi * (contrasts_star @ contrasts_star) / degrees)
-        )
-    )
-
-
-@dataclass(frozen=True)
-class LambdaTemplate:
-    """Where the parameters theta stand in Lambda = I kron T: made by `lambda_template`.
-
-    Attributes
-    ----------
-    k : int
-        Random effects for each level, the rows of T.
-    levels : int
-        Levels of the grouping factor, the number of blocks.
-    rows, columns : tuple of int
-        Position in T of each parameter.
-    """
-
-    k: int
-    levels: int
-    rows: tuple[int, ...]
-    columns: tuple[int, ...]
-
-    def __call__(self, theta: ArrayLike) -> FloatArray:
-        """Lambda for the parameters theta."""
-        theta = as_vector("theta", np.atleast_1d(theta))
-        if len(theta) != len(self.rows):
-            raise ValueError(
-                f"theta must hold {len(self.rows)} parameters for the {self.k} random effects of a "
-                f"level; found {len(theta)}"
-            )
-        T = np.zeros((self.k, self.k))
-        T[self.rows, self.columns] = theta
-        # Lambda = I kron T
-        return np.kron(np.eye(self.levels), T)  # type: ignore[return-value]
-
-    def parameters(self, Lambda: ArrayLike) -> FloatArray:
-        """Theta that gives Lambda, read from its first block."""
-        return as_matrix("Lambda", Lambda)[self.rows, self.columns]
-
-
-def lambda_template(
-    k: int, levels: int, correlated: bool = True
-) -> LambdaTemplate:
-    """Lambda as a function of theta, for k random effects in each level of one factor.
-
-    Lambda = I kron T with one k x k block T for each level, in the order of the columns that
-    `intercept_slope_columns` makes. The effects of a level have the covariance sigma^2 T T'.
-
-    Parameters
-    ----------
-    k : int
-        Random effects for each level: 1 for an intercept, 2 for intercept and slope.
-    levels : int
-        Levels of the grouping factor.
-    correlated : bool
-        Whether T is lower triangular, with k (k + 1) / 2 parameters that fill it column by column;
-        or diagonal, with k parameters and independent effects.
-
-    Returns
-    -------
-    LambdaTemplate
-        A function: ``template(theta)`` is Lambda, of shape (k levels, k levels).
-
-    Raises
-    ------
-    ValueError
-        If k or levels is not a whole number of at least 1.
-
-    References
-    ----------
-    Bates et al. (2015), section 2.3 and equation 4.
-
-    Examples
-    --------
-    >>> print(lambda_template(2, 2)([0.9, 0.1, 0.2]))
-    [[0.9 0.  0.  0. ]
-     [0.1 0.2 0.  0. ]
-     [0.  0.  0.9 0. ]
-     [0.  0.  0.1 0.2]]
-    >>> print(lambda_template(2, 1, correlated=False)([0.9, 0.2]))
-    [[0.9 0. ]
-     [0.  0.2]]
-    """
-    for name, number in (("k", k), ("levels", levels)):
-        if number != int(number) or number < 1:
-            raise ValueError(
-                f"{name} must be a whole number of at least 1, found {number!r}"
-            )
-    # column by column, the entries on and below the diagonal (or on it)
-    below = range(k) if correlated else range(1)
-    positions = [(j + i, j) for j in range(k) for i in below if j + i < k]
-    rows, columns = zip(*positions, strict=True)
-    return LambdaTemplate(k, levels, rows, columns)
+    sigma2 = w_star @ w_star / degrees
+    # log|K'V_0 K| + (n - p) (1 + log(2 pi sigma^2))  (eq-6-contrasts)
+    return float(log_det(L) + degrees * (1 + np.log(2 * np.pi * sigma2)))
 
 
 @dataclass(frozen=True)
@@ -387,9 +300,16 @@ class ProfiledFit:
         How often the criterion was computed.
     converged : bool
         Whether the optimizer met its tolerance and, started again, found nothing better.
+
+    Examples
+    --------
+    >>> Z = np.kron(np.eye(3), [[1], [1]])
+    >>> fit = fit_profiled([1, 2, 5, 6, 2, 4], [[1]] * 6, Z, lambda_template(1, 3), "REML")
+    >>> print(fit.theta.round(4), fit.se.round(4), fit.converged)
+    [1.893] [1.1667] True
     """
 
-    method: Literal["ML", "REML"]
+    method: Method
     theta: FloatArray
     Lambda: FloatArray
     sigma: float
@@ -411,7 +331,7 @@ def fit_profiled(
     X: ArrayLike,
     Z: ArrayLike,
     template: Callable[[FloatArray], FloatArray],
-    method: Literal["ML", "REML"] = "ML",
+    method: Method = "ML",
     start: ArrayLike | None = None,
 ) -> ProfiledFit:
     """Minimize the profiled deviance, or the restricted one, over theta.
@@ -457,7 +377,7 @@ def fit_profiled(
     --------
     >>> import numpy as np
     >>> import mixedsmooth as ms
-    >>> from mixedsmooth.derivations.likelihood import intercept_slope_columns
+    >>> from mixedsmooth.derivations.design import intercept_slope_columns
     >>> sleep = ms.load_sleepstudy()
     >>> X = np.column_stack([np.ones(180), sleep.days])
     >>> Z, levels = intercept_slope_columns(sleep.subject, sleep.days)
@@ -466,8 +386,7 @@ def fit_profiled(
     [0.9667 0.0152 0.2309] 25.5918 1743.6283
     """
     y, X, Z = mixed_data(y, X, Z)
-    if method not in ("ML", "REML"):
-        raise ValueError(f'method must be "ML" or "REML", found {method!r}')
+    criterion_of_Lambda = criterion_of(method)
     if start is not None:
         theta_0 = as_vector("start", start)
     elif isinstance(template, LambdaTemplate):
@@ -477,66 +396,99 @@ def fit_profiled(
             "start is needed: the template is a function that does not tell how many parameters "
             "it has; give the theta to start from"
         )
-    # The criterion is the same for y - X beta_0, whatever beta_0 is; with that of ordinary least
-    # squares, a large mean of y costs no digits.
-    beta_0 = least_squares(X, y)
-    residual = y - X @ beta_0
-    if residual @ residual <= (len(y) * np.finfo(float).eps) ** 2 * (y @ y):
-        raise ValueError(
-            f"y is explained by the {X.shape[1]} columns of X without error, so there is no "
-            "variance left to divide; use more rows or fewer columns"
-        )
-    criterion_of_Lambda = (
-        profiled_deviance if method == "ML" else restricted_deviance
-    )
+    beta_0, residual = without_fit(y, X)
+    rows = Checked(residual), Checked(X), Checked(Z)
 
     def criterion(theta: FloatArray) -> float:
-        return criterion_of_Lambda(template(theta), residual, X, Z)
+        return criterion_of_Lambda(template(theta), *rows)
 
-    # theta = argmin d(theta)
-    tolerances = {
-        "xatol": 1e-8,
-        "fatol": 1e-10,
-        "maxiter": 5_000,
-        "maxfev": 10_000,
-    }
-    first = minimize(
-        criterion, theta_0, method="Nelder-Mead", options=tolerances
-    )
-    second = minimize(
-        criterion, first.x, method="Nelder-Mead", options=tolerances
-    )
-    theta, value = second.x, float(second.fun)
-    converged = second.success and first.fun - second.fun <= 1e-9 * max(
-        1.0, abs(value)
-    )
-    # A simplex comes close to a zero and does not hit it. Is zero as good, to rounding errors?
-    for i in range(len(theta)):
-        at_zero = np.where(np.arange(len(theta)) == i, 0.0, theta)
-        if criterion(at_zero) <= value + 1e-13 * abs(value):
-            theta = at_zero
+    theta, evaluations, converged = _argmin(criterion, theta_0)
     if isinstance(template, LambdaTemplate):
-        # of the columns that differ in sign alone, the one with a positive diagonal
-        Lambda = template(theta)
-        theta = template.parameters(
-            Lambda * np.where(np.diag(Lambda) < 0, -1.0, 1.0)
-        )
-    solution = solve_penalized(residual, X, Z, template(theta))
-    # sigma^2 = r2 / n,  or r2 / (n - p)
-    sigma2 = solution.r2 / (len(y) - (X.shape[1] if method == "REML" else 0))
-    # Var(beta_hat) = sigma^2 (L_X L_X')^-1
-    cov_beta = sigma2 * scipy.linalg.cho_solve(
-        (solution.L_X, True), np.eye(X.shape[1])
-    )
+        theta = template.parameters(positive_diagonal(template(theta)))
+    solution = solve_penalized(*rows, template(theta))
+    sigma2 = residual_variance(solution, method)
     return ProfiledFit(
         method=method,
         theta=theta,
         Lambda=template(theta),
         sigma=float(np.sqrt(sigma2)),
         beta=beta_0 + solution.beta,
-        cov_beta=cov_beta,
+        # Var(beta_hat) = sigma^2 (L_X L_X')^-1
+        cov_beta=sigma2 * inverse(solution.L_X),
         b=solution.b,
         criterion=criterion(theta),
-        evaluations=int(first.nfev + second.nfev) + len(theta) + 1,
-        converged=bool(converged),
+        evaluations=evaluations + 1,
+        converged=converged,
     )
+
+
+def _argmin(
+    criterion: Callable[[FloatArray], float], start: FloatArray
+) -> tuple[FloatArray, int, bool]:
+    """Best theta, after how many evaluations, and whether the search came to an end."""
+    first = minimize(criterion, start, method="Nelder-Mead", options=SEARCH)
+    second = minimize(
+        criterion, first.x, method="Nelder-Mead", options=SEARCH
+    )
+    theta, value = second.x, float(second.fun)
+    gained = first.fun - value
+    converged = second.success and gained <= 1e-9 * max(1.0, abs(value))
+    # A simplex comes close to a zero and does not hit it. Is zero as good, to rounding errors?
+    for i in range(len(theta)):
+        at_zero = np.where(np.arange(len(theta)) == i, 0.0, theta)
+        if criterion(at_zero) <= value + 1e-13 * abs(value):
+            theta = at_zero
+    return theta, first.nfev + second.nfev + len(theta), bool(converged)
+
+
+def criterion_of(method: Method) -> Callable[..., float]:
+    """Find the criterion of a method, a function of Lambda, y, X and Z.
+
+    Parameters
+    ----------
+    method : {"ML", "REML"}
+        Which likelihood.
+
+    Returns
+    -------
+    callable
+        `profiled_deviance` or `restricted_deviance`.
+
+    Raises
+    ------
+    ValueError
+        If it is neither.
+
+    Examples
+    --------
+    >>> criterion_of("REML").__name__
+    'restricted_deviance'
+    """
+    ml = choice("method", method, ("ML", "REML")) == "ML"
+    return profiled_deviance if ml else restricted_deviance
+
+
+def residual_variance(solution: PenalizedSolution, method: Method) -> float:
+    """Best sigma^2 for a given Lambda.
+
+    Parameters
+    ----------
+    solution : PenalizedSolution
+        The solution for that Lambda.
+    method : {"ML", "REML"}
+        Which likelihood.
+
+    Returns
+    -------
+    float
+        r2 / n, or r2 / (n - p) by REML.
+
+    Examples
+    --------
+    >>> solution = solve_penalized([1, 3, 5], [[1], [1], [1]], [[1, 0], [1, 0], [0, 1]], 2.0)
+    >>> print(round(residual_variance(solution, "REML") / residual_variance(solution, "ML"), 4))
+    1.5
+    """
+    # sigma^2 = r2 / n  (eq-pls-sigma),  or r2 / (n - p)  (eq-6-sigma)
+    p = len(solution.beta) if method == "REML" else 0
+    return solution.r2 / (solution.n - p)

@@ -23,59 +23,14 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import as_matrix, as_vector, full_rank, positive
-from mixedsmooth.derivations._shared import argmin, eigen, penalty_of
+from mixedsmooth._checks import as_vector, full_rank, positive
+from mixedsmooth.derivations.data import Checked, matrix, not_negative, vector
+from mixedsmooth.derivations.design import eigen, penalty_of
+from mixedsmooth.derivations.search import argmin
+from mixedsmooth.kernels import rk as rk
+from mixedsmooth.kernels import unit_interval
 
 FloatArray = NDArray[np.float64]
-
-
-def rk(x: ArrayLike, z: ArrayLike) -> FloatArray:
-    """Reproducing kernel of the cubic smoothing spline, R(x, z), for all pairs.
-
-    ``R(x, z) = k_2(x) k_2(z) - k_4(|x - z|)``, with the Bernoulli polynomials over 2! and over 4!::
-
-        k_2(x) = ((x - 1/2)^2 - 1/12) / 2,   k_4(x) = ((x - 1/2)^4 - (x - 1/2)^2 / 2 + 7/240) / 24.
-
-    As a function of x it is a quartic on either side of z, with two continuous derivatives and a
-    third that jumps by one at z. A sum over knots is cubic in each piece if its coefficients add up
-    to zero.
-
-    Parameters
-    ----------
-    x : array_like, shape (n,)
-        Points in [0, 1].
-    z : array_like, shape (K,)
-        Points in [0, 1].
-
-    Returns
-    -------
-    ndarray, shape (n, K)
-        R(x_i, z_j).
-
-    Raises
-    ------
-    ValueError
-        If a value is not finite or outside [0, 1].
-
-    References
-    ----------
-    Wood (2006), section 3.2; Gu (2002), section 2.3.
-
-    Examples
-    --------
-    >>> print((960 * rk([0, 0.5, 1], [0.5])).round(4))
-    [[-4.5]
-     [ 3. ]
-     [-4.5]]
-    """
-    x, z = _unit_interval("x", x)[:, None], _unit_interval("z", z)
-    # R(x, z) = [(z - 1/2)^2 - 1/12] [(x - 1/2)^2 - 1/12] / 4
-    #           - [(|x - z| - 1/2)^4 - (|x - z| - 1/2)^2 / 2 + 7/240] / 24
-    from_half = np.abs(x - z) - 1 / 2
-    kernel: FloatArray = ((z - 1 / 2) ** 2 - 1 / 12) * (
-        (x - 1 / 2) ** 2 - 1 / 12
-    ) / 4 - (from_half**4 - from_half**2 / 2 + 7 / 240) / 24
-    return kernel
 
 
 def spline_basis(x: ArrayLike, knots: ArrayLike) -> FloatArray:
@@ -109,8 +64,8 @@ def spline_basis(x: ArrayLike, knots: ArrayLike) -> FloatArray:
      [ 1.      0.5     0.0031]
      [ 1.      1.     -0.0047]]
     """
-    x = _unit_interval("x", x)
-    # X = [1, x, R(x, z)]
+    x = unit_interval("x", x)
+    # X = [1, x, R(x, z)]  (eq-8-curve)
     return np.column_stack([np.ones(len(x)), x, rk(x, _distinct(knots))])
 
 
@@ -151,8 +106,8 @@ def spline_penalty(knots: ArrayLike) -> FloatArray:
      [ 0.   0.  -8.5 11.5]]
     """
     z = _distinct(knots)
-    # S = [ 0  0         ]
-    #     [ 0  R(z, z)   ]  with two rows and columns of zeros
+    # S = [ 0  0       ]  with two rows and columns of zeros
+    #     [ 0  R(z, z) ]  (eq-8-quadratic)
     S = np.zeros((len(z) + 2, len(z) + 2))
     S[2:, 2:] = rk(z, z)
     return S
@@ -189,7 +144,8 @@ def symmetric_root(S: ArrayLike) -> FloatArray:
     """
     # S = U D U'
     d, U = eigen(S)
-    # B = U D^(1/2) U',  so that B'B = U D^(1/2) U'U D^(1/2) U' = U D U'
+    # B = U D^(1/2) U'  (eq-8-root),
+    # so that B'B = U D^(1/2) U'U D^(1/2) U' = U D U'
     return (U * np.sqrt(d)) @ U.T
 
 
@@ -314,25 +270,28 @@ def fit_penalized(
     >>> print(fit.fitted.round(3), round(fit.edf, 3))
     [1.215 2.263 3.169 3.995 4.376 3.982] 3.962
     """
-    y = as_vector("y", y)
-    X = as_matrix("X", X, n=len(y))
+    y = vector("y", y)
+    X = matrix("X", X, n=len(y))
     n, p = X.shape
     S = penalty_of(p, S)
-    lam = _not_negative("lam", lam)
+    lam = not_negative("lam", lam)
     B = root(S)
-    # [X; sqrt(lambda) B] = Q R
+    # ||y - X beta||^2 + lambda beta' S beta  (eq-8-objective)
+    # is least squares of [y; 0] on [X; sqrt(lambda) B] = Q R  (eq-8-augmented)
     augmented = np.vstack([X, np.sqrt(lam) * B])
     _determined(augmented, X, lam)
     Q, R = np.linalg.qr(augmented)
-    # beta minimizes ||[y; 0] - Q R beta||^2:  R beta = Q' [y; 0]
+    # R beta = Q' [y; 0] solves R'R beta = X'y,
+    # R'R = X'X + lambda S  (eq-8-normal)
     coef = scipy.linalg.solve_triangular(
         R, Q.T @ np.concatenate([y, np.zeros(len(B))])
     )
+    # y_hat = X beta = H y  (eq-8-hat)
     fitted = X @ coef
-    # EDF = tr((X'X + lambda S)^-1 X'X) = ||Q_1||^2
+    # EDF = tr H = tr((X'X + lambda S)^-1 X'X) = ||Q_1||^2  (eq-8-edf)
     edf = float(np.sum(Q[:n] ** 2))
     rss = float(np.sum((y - fitted) ** 2))
-    # GCV = n rss / (n - EDF)^2
+    # GCV = n ||y - y_hat||^2 / (n - EDF)^2  (eq-8-gcv)
     left = n - edf
     score = n * rss / left**2 if left > 1e-8 * n else np.inf
     return PenalizedFit(lam, coef, fitted, edf, rss, score)
@@ -432,13 +391,11 @@ def choose_gcv(
         raise ValueError(
             f"bounds must increase, found ({lower:g}, {upper:g}); give (smallest, largest) lambda"
         )
+    rows = _penalized_data(y, X, S)
     # lambda = argmin GCV(lambda),  over log lambda
-    log_lam = argmin(
-        lambda log_lam: gcv(np.exp(log_lam), y, X, S),
-        np.log(lower),
-        np.log(upper),
-    )
-    return fit_penalized(y, X, S, np.exp(log_lam))
+    limits = np.log([lower, upper])
+    log_lam = argmin(lambda log_lam: gcv(np.exp(log_lam), *rows), *limits)
+    return fit_penalized(*rows, np.exp(log_lam))
 
 
 @dataclass(frozen=True)
@@ -504,7 +461,8 @@ def lambda_path(
     [5.    3.962 2.   ]
     """
     lams = as_vector("lams", lams)
-    fits = [fit_penalized(y, X, S, lam) for lam in lams]
+    rows = _penalized_data(y, X, S)
+    fits = [fit_penalized(*rows, lam) for lam in lams]
     return LambdaPath(
         lam=lams,
         coef=np.array([fit.coef for fit in fits]),
@@ -512,6 +470,15 @@ def lambda_path(
         edf=np.array([fit.edf for fit in fits]),
         gcv=np.array([fit.gcv for fit in fits]),
     )
+
+
+def _penalized_data(
+    y: ArrayLike, X: ArrayLike, S: ArrayLike
+) -> tuple[Checked, Checked, Checked]:
+    """Response, design and penalty, looked at once for many lambda."""
+    y = vector("y", y)
+    X = matrix("X", X, n=len(y))
+    return Checked(y), Checked(X), Checked(penalty_of(X.shape[1], S))
 
 
 def _determined(augmented: FloatArray, X: FloatArray, lam: float) -> None:
@@ -525,18 +492,8 @@ def _determined(augmented: FloatArray, X: FloatArray, lam: float) -> None:
         ) from None
 
 
-def _unit_interval(name: str, values: ArrayLike) -> FloatArray:
-    vector = as_vector(name, values)
-    if vector.min() < 0 or vector.max() > 1:
-        raise ValueError(
-            f"{name} must lie in [0, 1], found values from {vector.min():g} to {vector.max():g}; "
-            "scale it by the range of the data, (x - min) / (max - min)"
-        )
-    return vector
-
-
 def _distinct(knots: ArrayLike) -> FloatArray:
-    z = _unit_interval("knots", knots)
+    z = unit_interval("knots", knots)
     values, counts = np.unique(z, return_counts=True)
     if counts.max() > 1:
         raise ValueError(
@@ -548,12 +505,3 @@ def _distinct(knots: ArrayLike) -> FloatArray:
             "knots must not hold both 0 and 1, as R(x, 0) = R(x, 1) for all x; leave one out"
         )
     return z
-
-
-def _not_negative(name: str, value: float) -> float:
-    number = float(value)
-    if not np.isfinite(number) or number < 0:
-        raise ValueError(
-            f"{name} must be a finite number, zero or above, found {value}"
-        )
-    return number
