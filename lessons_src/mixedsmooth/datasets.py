@@ -35,6 +35,13 @@ class Dataset:
 
     ``len(data)`` is the number of rows, ``print(data)`` tells what the data are, and
     ``data.to_pandas()`` makes a data frame.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> data = ms.load_volvo()
+    >>> isinstance(data, ms.Dataset), len(data), data
+    (True, 19, <Volvo: 19 rows of size, wear>)
     """
 
     file: ClassVar[str]
@@ -43,15 +50,18 @@ class Dataset:
 
     @classmethod
     def _load(cls) -> Self:
-        with io.StringIO(data_path(cls.file).read_text(encoding="utf-8")) as text:
-            header, *rows = csv.reader(text)
-        cells = dict(zip(header, zip(*rows, strict=True), strict=True))
-        columns = {}
+        cells, columns = cls._cells(), {}
         for column in fields(cls):
             parse = _PARSERS[column.type]
             columns[column.name] = parse(cells[column.metadata["csv"] or column.name])
             columns[column.name].setflags(write=False)
         return cls(**columns)
+
+    @classmethod
+    def _cells(cls) -> dict[str, Any]:
+        with io.StringIO(data_path(cls.file).read_text(encoding="utf-8")) as text:
+            header, *rows = csv.reader(text)
+        return dict(zip(header, zip(*rows, strict=True), strict=True))
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -82,6 +92,14 @@ class Dataset:
         ------
         ImportError
             If pandas is not installed.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> ms.load_volvo().to_pandas().head(2)
+           size  wear
+        0  1.42   4.0
+        1  1.58   4.2
         """
         try:
             import pandas as pd
@@ -101,7 +119,14 @@ _PARSERS: dict[Any, Callable[[tuple[str, ...]], NDArray[Any]]] = {
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SleepStudy(Dataset):
-    """Reaction times of 18 drivers over ten days of restricted sleep."""
+    """Reaction times of 18 drivers over ten days of restricted sleep.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_sleepstudy()
+    <SleepStudy: 180 rows of reaction, days, subject>
+    """
 
     file: ClassVar[str] = "sleepstudy.csv"
     title: ClassVar[str] = "sleepstudy"
@@ -116,7 +141,14 @@ class SleepStudy(Dataset):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Gasoline(Dataset):
-    """Cars, income and the price of gasoline in 18 countries, 1960 to 1978."""
+    """Cars, income and the price of gasoline in 18 countries, 1960 to 1978.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_gasoline()
+    <Gasoline: 342 rows of country, year, lgaspcar, lincomep, lrpmg, lcarpcap>
+    """
 
     file: ClassVar[str] = "gasoline.csv"
     title: ClassVar[str] = "gasoline"
@@ -135,7 +167,14 @@ class Gasoline(Dataset):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Volvo(Dataset):
-    """Engine wear against engine size of 19 Volvo engines."""
+    """Engine wear against engine size of 19 Volvo engines.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_volvo()
+    <Volvo: 19 rows of size, wear>
+    """
 
     file: ClassVar[str] = "volvo.csv"
     title: ClassVar[str] = "volvo"
@@ -147,7 +186,14 @@ class Volvo(Dataset):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Epil(Dataset):
-    """Seizures of 59 epileptics in four two-week periods under placebo or progabide."""
+    """Seizures of 59 epileptics in four two-week periods under placebo or progabide.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_epil()
+    <Epil: 236 rows of y, trt, base, age, v4, subject, period, lbase, lage>
+    """
 
     file: ClassVar[str] = "epil.csv"
     title: ClassVar[str] = "epil"
@@ -168,7 +214,14 @@ class Epil(Dataset):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class InstEval(Dataset):
-    """Students' ratings of lectures at ETH Zurich."""
+    """Students' ratings of lectures at ETH Zurich.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_insteval()
+    <InstEval: 73421 rows of y, s, d, studage, lectage, service, dept>
+    """
 
     file: ClassVar[str] = "insteval.csv.gz"
     title: ClassVar[str] = "insteval"
@@ -186,18 +239,12 @@ class InstEval(Dataset):
     dept: LabelArray = _column("label of the department")
 
     @classmethod
-    def _load(cls) -> Self:
+    def _cells(cls) -> dict[str, Any]:
         text = io.StringIO(gzip.decompress(data_path(cls.file).read_bytes()).decode("utf-8"))
         header = next(csv.reader(text))
         # All cells are whole numbers, which numpy's reader takes in far faster than the csv module.
         table = np.loadtxt(text, dtype=np.int64, delimiter=",", quotechar='"', unpack=True)
-        cells = dict(zip(header, table, strict=True))
-        columns = {}
-        for column in fields(cls):
-            labels = column.type is LabelArray
-            columns[column.name] = cells[column.name].astype(np.str_ if labels else np.int64)
-            columns[column.name].setflags(write=False)
-        return cls(**columns)
+        return dict(zip(header, table, strict=True))
 
 
 def load_sleepstudy() -> SleepStudy:

@@ -48,6 +48,24 @@ document.querySelectorAll(".explorable:not([data-ready])").forEach(box => {
 """
 
 
+PICTURE = """\
+<div class="explorable" role="group" aria-label="{label}" \
+style="max-width:34rem;margin:1rem auto;padding:0 6px" data-frames="{frames}">
+<svg viewBox="0 0 {width} {height}" role="img" \
+style="display:block;width:100%;height:auto" fill="none">\
+<title>{title}</title><desc>{description}</desc>
+<g font-size="14" font-family="sans-serif" fill="currentColor">{standing}</g>
+<path class="moving" transform="scale(.1)" stroke-width="{stroke}" \
+stroke-linecap="round" stroke-linejoin="round" style="{blue}" d="{path}"/></svg>
+<label style="display:block">{label} \
+<input type="range" min="0" max="{last}" step="1" value="{start}" \
+aria-valuetext="{now}" autocomplete="off" disabled="disabled" \
+style="display:block;width:100%;min-height:2rem;margin:0"/></label>
+<output aria-live="off" style="display:block;min-height:3em">{now}</output>
+<script>{script}</script>
+</div>"""
+
+
 @dataclass(frozen=True)
 class Explorable:
     """Picture with a slider. A notebook and the book show it; ``str()`` tells what it is.
@@ -62,6 +80,13 @@ class Explorable:
         Frame that is shown first.
     html : str
         The picture, the slider and the script: one element, which can stand in any page.
+
+    Examples
+    --------
+    >>> lines = [[0, 1], [0, 2]]
+    >>> picture = explorable([0, 1], lines, [1, 2], xlabel="x", ylabel="y", label="slope")
+    >>> picture.captions
+    ('slope = 1', 'slope = 2')
     """
 
     label: str
@@ -74,11 +99,9 @@ class Explorable:
 
     def __str__(self) -> str:
         """Tell the slider's name, the number of frames, and the first, last and start frame."""
-        first, last = self.captions[0], self.captions[-1]
-        return (
-            f"{self.label}: {len(self.captions)} frames, from {first} to {last}; "
-            f"starts at {self.captions[self.start]}"
-        )
+        first, last, now = (self.captions[i] for i in (0, -1, self.start))
+        run = f"{len(self.captions)} frames, from {first} to {last}"
+        return f"{self.label}: {run}; starts at {now}"
 
 
 def explorable(
@@ -250,14 +273,18 @@ class _Window:
     height: int
 
     def x(self, values: ArrayLike) -> FloatArray:
-        low, high = self.x_limits
-        share: FloatArray = (np.asarray(values) - low) / (high - low)
-        return self.left + share * (WIDTH - RIGHT - self.left)
+        return self.left + _share(values, *self.x_limits) * (WIDTH - RIGHT - self.left)
 
     def y(self, values: ArrayLike) -> FloatArray:
-        low, high = self.y_limits
-        share: FloatArray = (np.asarray(values) - low) / (high - low)
-        return self.height - BOTTOM - share * (self.height - BOTTOM - TOP)
+        bottom = self.height - BOTTOM
+        return bottom - _share(values, *self.y_limits) * (bottom - TOP)
+
+    def tenths(self, x: FloatArray, y: FloatArray) -> NDArray[np.int_]:
+        return np.rint(10 * np.column_stack([self.x(x), self.y(y)])).astype(int)
+
+
+def _share(values: ArrayLike, low: float, high: float) -> FloatArray:
+    return np.asarray((np.asarray(values) - low) / (high - low))
 
 
 def _limits(*parts: FloatArray) -> tuple[float, float]:
@@ -269,15 +296,14 @@ def _limits(*parts: FloatArray) -> tuple[float, float]:
 
 def _line(window: _Window, x: FloatArray, y: FloatArray) -> str:
     """Path of a curve in tenths of a unit; each step is short, and so are its digits."""
-    at = np.rint(10 * np.column_stack([window.x(x), window.y(y)])).astype(int)
+    at = window.tenths(x, y)
     steps = "".join(f"l{dx} {dy}".replace(" -", "-") for dx, dy in np.diff(at, axis=0))
     return f"M{at[0, 0]} {at[0, 1]}{steps}"
 
 
 def _dots(window: _Window, x: FloatArray, y: FloatArray) -> str:
     """Path of strokes without length, which round caps make dots."""
-    at = np.rint(10 * np.column_stack([window.x(x), window.y(y)])).astype(int)
-    return "".join(f"M{across} {down}h1" for across, down in at)
+    return "".join(f"M{across} {down}h1" for across, down in window.tenths(x, y))
 
 
 # ---- what stays ----
@@ -288,10 +314,8 @@ def _text(x: float, y: float, anchor: str, text: str, turn: str = "") -> str:
 
 
 def _segment(x1: float, y1: float, x2: float, y2: float, opacity: float = 1) -> str:
-    return (
-        f'<path d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}" '
-        f'stroke="currentColor" stroke-opacity="{opacity}"/>'
-    )
+    path = f"M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"
+    return f'<path d="{path}" stroke="currentColor" stroke-opacity="{opacity}"/>'
 
 
 def _ticks(limits: tuple[float, float], window_size: float) -> list[tuple[float, str]]:
@@ -302,10 +326,8 @@ def _ticks(limits: tuple[float, float], window_size: float) -> list[tuple[float,
 
 def _axes(window: _Window, xlabel: str) -> str:
     right, bottom = WIDTH - RIGHT, window.height - BOTTOM
-    parts = [
-        _segment(window.left, bottom, right, bottom),
-        _text((window.left + right) / 2, window.height - 8, "middle", xlabel),
-    ]
+    name = _text((window.left + right) / 2, window.height - 8, "middle", xlabel)
+    parts = [_segment(window.left, bottom, right, bottom), name]
     for tick, name in _ticks(window.x_limits, right - window.left):
         at = float(window.x(tick))
         parts += [_segment(at, bottom, at, bottom + 4), _text(at, bottom + 18, "middle", name)]
@@ -315,14 +337,11 @@ def _axes(window: _Window, xlabel: str) -> str:
 def _y_axis(window: _Window, ylabel: str) -> str:
     bottom, middle = window.height - BOTTOM, (window.height - BOTTOM + TOP) / 2
     turn = f' transform="rotate(-90 14 {middle:.1f})"'
-    parts = [
-        _segment(window.left, TOP, window.left, bottom),
-        _text(14, middle, "middle", ylabel, turn),
-    ]
+    name = _text(14, middle, "middle", ylabel, turn)
+    parts = [_segment(window.left, TOP, window.left, bottom), name]
     for tick, name in _ticks(window.y_limits, bottom - TOP):
-        at = float(window.y(tick))
-        parts.append(_segment(window.left - 4, at, window.left, at))
-        parts.append(_text(window.left - 7, at + 4.5, "end", name))
+        at, left = float(window.y(tick)), window.left
+        parts += [_segment(left - 4, at, left, at), _text(left - 7, at + 4.5, "end", name)]
     return "".join(parts)
 
 
@@ -361,33 +380,18 @@ def _explorable(
     captions: tuple[str, ...],
     start: int,
 ) -> Explorable:
-    if not 0 <= start < len(captions):
-        raise ValueError(
-            f"start must be a frame, 0 to {len(captions) - 1}, found {start}; "
-            "it is the position in values, not a value"
-        )
-    frames = json.dumps(
-        list(zip(paths, captions, strict=True)), ensure_ascii=False, separators=(",", ":")
-    )
-    now = escape(captions[start])
-    html = (
-        f'<div class="explorable" role="group" aria-label="{escape(label)}" '
-        f'style="max-width:34rem;margin:1rem auto;padding:0 6px" data-frames="{escape(frames)}">\n'
-        f'<svg viewBox="0 0 {WIDTH} {window.height}" role="img" '
-        'style="display:block;width:100%;height:auto" fill="none">'
-        f"<title>{escape(title)}</title><desc>{escape(description)}</desc>\n"
-        f'<g font-size="14" font-family="sans-serif" fill="currentColor">{standing}</g>\n'
-        f'<path class="moving" transform="scale(.1)" stroke-width="{stroke_width}" '
-        f'stroke-linecap="round" stroke-linejoin="round" style="{BLUE}" d="{paths[start]}"/>'
-        "</svg>\n"
-        f'<label style="display:block">{escape(label)} '
-        f'<input type="range" min="0" max="{len(captions) - 1}" step="1" value="{start}" '
-        f'aria-valuetext="{now}" autocomplete="off" disabled="disabled" '
-        'style="display:block;width:100%;min-height:2rem;margin:0"/></label>\n'
-        f'<output aria-live="off" style="display:block;min-height:3em">{now}</output>\n'
-        f"<script>{SCRIPT}</script>\n</div>"
-    )
-    return Explorable(label, captions, start, html)
+    last = len(captions) - 1
+    if not 0 <= start <= last:
+        where = "it is the position in values, not a value"
+        raise ValueError(f"start must be a frame, 0 to {last}, found {start}; {where}")
+    pairs = list(zip(paths, captions, strict=True))
+    frames = json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
+    words = {"label": label, "title": title, "description": description, "frames": frames}
+    words = {name: escape(text) for name, text in (words | {"now": captions[start]}).items()}
+    size = {"width": WIDTH, "height": window.height, "stroke": stroke_width, "blue": BLUE}
+    drawn = {"standing": standing, "path": paths[start]}
+    slider = {"last": last, "start": start, "script": SCRIPT}
+    return Explorable(label, captions, start, PICTURE.format(**words, **size, **drawn, **slider))
 
 
 # ---- checks ----
@@ -403,10 +407,8 @@ def _two_or_more(name: str, values: ArrayLike) -> FloatArray:
 def _frames(name: str, frames: ArrayLike, f: int, m: int, what: str) -> FloatArray:
     matrix = as_matrix(name, frames)
     if matrix.shape != (f, m):
-        raise ValueError(
-            f"{name} has shape {matrix.shape}; give {f} rows, one for each of the values, and "
-            f"{m} columns, one for each {what}"
-        )
+        give = f"{f} rows, one for each of the values, and {m} columns, one for each {what}"
+        raise ValueError(f"{name} has shape {matrix.shape}; give {give}")
     return matrix
 
 
@@ -414,7 +416,6 @@ def _captions(captions: Sequence[str] | None, label: str, values: FloatArray) ->
     if captions is None:
         return tuple(f"{label} = {value:g}" for value in values)
     if len(captions) != len(values):
-        raise ValueError(
-            f"captions has {len(captions)} texts for {len(values)} values; give one for each"
-        )
+        found = f"{len(captions)} texts for {len(values)} values"
+        raise ValueError(f"captions has {found}; give one for each")
     return tuple(captions)

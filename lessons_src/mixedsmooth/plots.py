@@ -19,10 +19,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import isotonic_regression
 
-from mixedsmooth._checks import as_labels, as_matrix, as_vector, positive
+from mixedsmooth._checks import as_labels, as_matrix, as_vector, positive, whole
 from mixedsmooth.derivations.henderson import shrinkage_factor
 from mixedsmooth.derivations.likelihood import NegLogLik, negloglik_transformed
-from mixedsmooth.model.fit import Curve
 
 __all__ = [
     "between",
@@ -73,29 +72,18 @@ def style() -> None:
     """
     plt.rcParams.update(
         {
-            "text.color": INK,
-            "axes.edgecolor": INK,
-            "axes.labelcolor": INK,
-            "xtick.color": INK,
-            "ytick.color": INK,
+            **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), INK),
+            **dict.fromkeys(("xtick.color", "ytick.color"), INK),
+            **dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), "none"),
+            **dict.fromkeys(("font.size", "axes.titlesize", "axes.labelsize"), 12),
+            **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 11),
+            **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
             "figure.figsize": (6.5, 4.0),
             "figure.constrained_layout.use": True,
-            "figure.facecolor": "none",
-            "axes.facecolor": "none",
-            "savefig.facecolor": "none",
-            "axes.spines.top": False,
-            "axes.spines.right": False,
             "axes.prop_cycle": cycler(color=COLORS),
             "axes.titlelocation": "left",
-            "axes.titlesize": 12,
-            "axes.labelsize": 12,
             "font.family": "sans-serif",
             "font.sans-serif": ["DejaVu Sans"],
-            "font.size": 12,
-            "xtick.labelsize": 11,
-            "ytick.labelsize": 11,
-            "legend.fontsize": 11,
-            "legend.frameon": False,
             "svg.fonttype": "path",
             "svg.hashsalt": "mixedsmooth",
         }
@@ -158,7 +146,7 @@ def lines_by_group(
     >>> plt.close()
     """
     x, y, group, levels, highlight = _grouped(x, y, group, highlight)
-    ax = _axes(ax)
+    ax = _axes(ax, xlabel, ylabel)
 
     def draw(level: Any, **look: Any) -> tuple[float, float]:
         rows = np.flatnonzero(group == level)
@@ -169,17 +157,12 @@ def lines_by_group(
     for level in levels:
         if level not in highlight:
             draw(level, color=GRAY, linewidth=1.0)
-    looks = [look for _, look in zip(highlight, _looks(), strict=False)]
-    ends = [
-        draw(level, **look._asdict(), linewidth=2.0)
-        for level, look in zip(highlight, looks, strict=True)
-    ]
-    _label_at_right(ax, ends, [str(level) for level in highlight], [look.color for look in looks])
+    looks = dict(zip(highlight, _looks(), strict=False))
+    ends = [draw(level, **look._asdict(), linewidth=2.0) for level, look in looks.items()]
+    _label_at_right(ax, ends, [str(level) for level in looks], [c.color for c in looks.values()])
     if np.all(x == np.round(x)):
-        ax.xaxis.set_major_locator(
-            MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])
-        )  # years, days
-    ax.set(xlabel=xlabel, ylabel=ylabel)
+        years = MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])  # or days
+        ax.xaxis.set_major_locator(years)
     return ax
 
 
@@ -238,17 +221,13 @@ def between(
     """
     x, y, group, levels, highlight = _grouped(x, y, group, highlight)
     member = group == levels[:, None]
-    mean_x = np.array([x[rows].mean() for rows in member])
-    mean_y = np.array([y[rows].mean() for rows in member])
+    mean_x, mean_y = (np.array([v[rows].mean() for rows in member]) for v in (x, y))
     if np.ptp(mean_x) <= 1e-12 * np.abs(mean_x).max():
+        none = "there is no difference between the groups to draw a line through"
         raise ValueError(
-            f"x has the mean {mean_x[0]:.6g} in every group: there is no difference between the "
-            "groups to draw a line through; use an x that differs between groups"
+            f"x has the mean {mean_x[0]:.6g} in every group: {none}; use an x that differs"
         )
-    ax = _axes(ax)
-    _scatter_with_line(ax, mean_x, mean_y, levels, highlight)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    return ax
+    return _scatter_with_line(_axes(ax, xlabel, ylabel), mean_x, mean_y, levels, highlight)
 
 
 def within(
@@ -311,14 +290,10 @@ def within(
         deviation_x[rows] -= x[rows].mean()
         deviation_y[rows] -= y[rows].mean()
     if np.abs(deviation_x).max() <= 1e-12 * np.abs(x).max():
-        raise ValueError(
-            "x is constant within every group: there is no change within a group to draw a line "
-            "through; use an x that varies within groups"
-        )
-    ax = _axes(ax)
-    _scatter_with_line(ax, deviation_x, deviation_y, group, highlight)
-    ax.set(xlabel=xlabel, ylabel=ylabel)
-    return ax
+        none = "there is no change within a group to draw a line through"
+        raise ValueError(f"x is constant within every group: {none}; use an x that varies")
+    ax = _axes(ax, xlabel, ylabel)
+    return _scatter_with_line(ax, deviation_x, deviation_y, group, highlight)
 
 
 def variance_buckets(
@@ -372,20 +347,11 @@ def variance_buckets(
     look: dict[str, Any] = {"height": 1.0, "edgecolor": "white", "linewidth": 0.0}
     ax.barh(0, share, color=BLUE, **look)
     ax.barh(0, 1 - share, left=share, color=VERMILION, hatch="///", **look)
-    for name, variance, x, side in (
-        (names[0], between, 0.0, "left"),
-        (names[1], within, 1.0, "right"),
-    ):
+    for name, variance, x in ((names[0], between, 0.0), (names[1], within, 1.0)):
         value = f"{_number(variance)} {unit}".strip()
-        ax.annotate(
-            f"{name}\n{variance / total:.0%} ({value})",
-            (x, 0.5),
-            (0, 5),
-            textcoords="offset points",
-            ha=side,
-            va="bottom",
-            annotation_clip=False,
-        )
+        text, side = f"{name}\n{variance / total:.0%} ({value})", "right" if x else "left"
+        place: dict[str, Any] = {"textcoords": "offset points", "ha": side, "va": "bottom"}
+        ax.annotate(text, (x, 0.5), (0, 5), annotation_clip=False, **place)
     ax.set(xlim=(0, 1), ylim=(-0.5, 0.5), yticks=[], xlabel="share of the variance")
     ax.set_xticks(np.linspace(0, 1, 5), [f"{tick:.0%}" for tick in np.linspace(0, 1, 5)])
     ax.spines["left"].set_visible(False)
@@ -393,11 +359,7 @@ def variance_buckets(
 
 
 def effective_sample_size(
-    group_size: int,
-    ax: Axes | None = None,
-    *,
-    n_groups: int = 1,
-    icc: float | None = None,
+    group_size: int, ax: Axes | None = None, *, n_groups: int = 1, icc: float | None = None
 ) -> Axes:
     """Draw how many independent observations grouped ones are worth, for estimating a mean.
 
@@ -438,18 +400,15 @@ def effective_sample_size(
     'at 0.576, 180 observations are worth 29.1'
     >>> plt.close()
     """
-    for name, count in (("group_size", group_size), ("n_groups", n_groups)):
-        if not count >= 1 or count != int(count):
-            raise ValueError(f"{name} must be a whole number, 1 or more, found {count}")
+    group_size, n_groups = whole("group_size", group_size, 1), whole("n_groups", n_groups, 1)
     if icc is not None and not 0 <= icc <= 1:
         raise ValueError(f"icc must be a correlation between 0 and 1, found {icc}")
     n = group_size * n_groups
 
-    ax = _axes(ax)
+    ax = _axes(ax, "intraclass correlation", "effective sample size")
     rho = np.linspace(0, 1, 401)
     ax.plot(rho, n / (1 + (group_size - 1) * rho), color=BLUE, linewidth=2)
     ax.set(xlim=(0, 1), ylim=(0, 1.05 * n))
-    ax.set(xlabel="intraclass correlation", ylabel="effective sample size")
     for height in (n, n_groups):
         ax.axhline(height, color=GRAY, linewidth=1, linestyle=":", zorder=0)
     names = [f"{n} observation{'s'[: n > 1]}", f"{n_groups} group{'s'[: n_groups > 1]}"]
@@ -519,22 +478,14 @@ def matrix_picture(
     # Long thin matrices are stretched; for the others a cell is a square.
     square = not annotate and max(n, k) <= 4 * min(n, k)
     aspect: Literal["equal", "auto"] = "equal" if square else "auto"
+    look: dict[str, Any] = {"cmap": _POSITIVE}
     if annotate or entries.size <= 1:
-        ax.imshow(
-            filled,
-            aspect=aspect,
-            interpolation="nearest",
-            alpha=0.2 if annotate else 1.0,
-            cmap=_UNIFORM,
-        )
-    elif entries[0] > 0:
-        image = ax.imshow(filled, aspect=aspect, interpolation="nearest", cmap=_POSITIVE)
-        ax.figure.colorbar(image, ax=ax)
-    else:
+        look = {"cmap": _UNIFORM, "alpha": 0.2 if annotate else 1.0}
+    elif entries[0] < 0:
         size = np.abs(entries).max()
-        image = ax.imshow(
-            filled, aspect=aspect, interpolation="nearest", cmap=_SIGNED, vmin=-size, vmax=size
-        )
+        look = {"cmap": _SIGNED, "vmin": -size, "vmax": size}
+    image = ax.imshow(filled, aspect=aspect, interpolation="nearest", **look)
+    if look["cmap"] is not _UNIFORM:
         ax.figure.colorbar(image, ax=ax)
     if annotate:
         _print_entries(ax, M)
@@ -561,12 +512,11 @@ def likelihood_surface(
     Z: ArrayLike,
     ax: Axes | None = None,
     *,
-    negloglik: NegLogLik = negloglik_transformed,
+    optimum: tuple[float, float],
     path: ArrayLike | None = None,
-    optimum: tuple[float, float] | None = None,
     tau_range: tuple[float, float] | None = None,
     sigma_range: tuple[float, float] | None = None,
-    points: int = 40,
+    negloglik: NegLogLik = negloglik_transformed,
 ) -> Axes:
     """Draw how far the log-likelihood drops below its maximum, over tau and sigma.
 
@@ -583,19 +533,16 @@ def likelihood_surface(
         Design matrix of the random effects.
     ax : Axes, optional
         Where to draw; a new figure without.
-    negloglik : callable, optional
-        Negative log-likelihood, called as ``negloglik((log tau, log sigma), y, X, Z)``.
+    optimum : tuple of float
+        (tau, sigma) to mark, for example ``(fit.tau, fit.sigma)``.
     path : array_like, shape (m, 2), optional
         The optimizer's steps as (log tau, log sigma), for example ``fit_ml(...).path``; drawn with
         markers as far as they lie in the ranges.
-    optimum : tuple of float, optional
-        (tau, sigma) to mark, for example ``(fit.tau, fit.sigma)``.
     tau_range, sigma_range : tuple of float, optional
         Lowest and highest value, in the units of y. Without, a factor of 2.5 (tau) and 1.5 (sigma)
-        to either side of the optimum, or of the end of the path.
-    points : int, optional
-        Values in either direction: the function is called points² times. Ranges of more than a
-        factor of ten need more points for smooth contours.
+        to either side of the optimum.
+    negloglik : callable, optional
+        Negative log-likelihood, called as ``negloglik((log tau, log sigma), y, X, Z)``, 1600 times.
 
     Returns
     -------
@@ -605,12 +552,11 @@ def likelihood_surface(
     Raises
     ------
     ValueError
-        If an argument has the wrong shape or is not finite, a range is not positive and rising,
-        or there is neither optimum, nor path, nor both ranges.
+        If an argument has the wrong shape or is not finite, or a range is not positive and rising.
 
     Notes
     -----
-    The drop is measured from the smallest negative log-likelihood on the grid or at `optimum`.
+    The drop is measured from the smallest negative log-likelihood on the grid and at `optimum`.
 
     Examples
     --------
@@ -621,38 +567,27 @@ def likelihood_surface(
     >>> y, X = np.array([1.0, 2.0, 4.0, 4.5, 9.0, 7.0]), np.ones((6, 1))
     >>> Z, levels = grouping_columns(["a", "a", "b", "b", "c", "c"])
     >>> ax = plots.likelihood_surface(
-    ...     y, X, Z, tau_range=(0.5, 10), sigma_range=(0.3, 3), points=20)
+    ...     y, X, Z, optimum=(2.2, 1.0), tau_range=(0.5, 10), sigma_range=(0.3, 3))
     >>> ax.get_xscale()
     'log'
     >>> plt.close()
     """
     y = as_vector("y", y)
     X, Z = as_matrix("X", X, y.size), as_matrix("Z", Z, y.size)
-    steps = None if path is None else _two_columns("path", path)
-    if optimum is not None:
-        optimum = (positive("optimum[0]", optimum[0]), positive("optimum[1]", optimum[1]))
-    if points < 5:
-        raise ValueError(f"points must be 5 or more to draw contours, found {points}")
-    if optimum is not None:
-        tau, sigma = optimum
-    elif steps is not None:
-        tau, sigma = np.exp(steps[-1])
-    elif tau_range is None or sigma_range is None:
+    steps = None if path is None else as_matrix("path", path)
+    if steps is not None and steps.shape[1] != 2:
         raise ValueError(
-            "there is neither optimum nor path to place the surface; give tau_range and sigma_range"
+            f"path must have two columns, (log tau, log sigma), found {steps.shape[1]}"
         )
+    tau, sigma = positive("optimum[0]", optimum[0]), positive("optimum[1]", optimum[1])
     tau_range = _range("tau_range", tau_range or (tau / 2.5, tau * 2.5))
     sigma_range = _range("sigma_range", sigma_range or (sigma / 1.5, sigma * 1.5))
 
     log_tau, log_sigma = (
-        np.linspace(np.log(lowest), np.log(highest), points)
-        for lowest, highest in (tau_range, sigma_range)
+        np.linspace(np.log(low), np.log(high), 40) for low, high in (tau_range, sigma_range)
     )
     value = np.array([[negloglik(np.array([t, s]), y, X, Z) for t in log_tau] for s in log_sigma])
-    lowest = value.min()
-    if optimum is not None:
-        lowest = min(lowest, negloglik(np.log(optimum), y, X, Z))
-    drop = value - lowest
+    drop = value - min(value.min(), negloglik(np.log([tau, sigma]), y, X, Z))
     levels = _one_two_five(max(1.0, drop.min()), drop.max())
     if not levels:
         raise ValueError(
@@ -660,19 +595,16 @@ def likelihood_surface(
             f"log-likelihood goes from {drop.min():.3g} to {drop.max():.3g} there; widen them"
         )
 
-    ax = _axes(ax)
+    ax = _axes(ax, "τ, standard deviation between groups", "σ, standard deviation within")
     ax.set(xscale="log", yscale="log", xlim=tau_range, ylim=sigma_range)
-    ax.set(xlabel="τ, standard deviation between groups", ylabel="σ, standard deviation within")
-    contours = ax.contour(
-        np.exp(log_tau), np.exp(log_sigma), drop, levels, colors=BLUE, linewidths=1.0
-    )
-    _label_contours(ax, contours, log_tau, log_sigma, drop, steps)
+    at = np.exp(log_tau), np.exp(log_sigma)
+    contours = ax.contour(*at, drop, levels, colors=BLUE, linewidths=1.0)
+    _label_contours(contours, (log_tau, log_sigma), drop, steps)
     if steps is not None:
         label = f"optimizer's path, {len(steps)} points"
         ax.plot(*np.exp(steps.T), "o-", color=VERMILION, markersize=4, linewidth=1, label=label)
-    if optimum is not None:
-        label = f"optimum: τ = {optimum[0]:.4g}, σ = {optimum[1]:.4g}"
-        ax.plot(*optimum, "*", color=INK, markersize=11, label=label, linestyle="none")
+    label = f"optimum: τ = {tau:.4g}, σ = {sigma:.4g}"
+    ax.plot(tau, sigma, "*", color=INK, markersize=11, label=label, linestyle="none")
     for axis, limits in ((ax.xaxis, tau_range), (ax.yaxis, sigma_range)):
         ticks = _round_ticks(*limits)
         axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
@@ -737,9 +669,9 @@ def effects(
     if spread is not None and spread.min() < 0:
         raise ValueError(f"sd must not be negative, found {spread.min():g}")
 
-    ax = _axes(ax, height=_height(q))
+    ax = _axes(ax, xlabel, height=_height(q))
     order, place = np.argsort(b, kind="stable"), np.arange(q)
-    ax.axvline(0, color=GRAY, linewidth=1, linestyle=":", zorder=0)
+    _level_axis(ax, labels[order])
     if spread is not None:
         reach = 1.96 * spread[order]
         label = "± 1.96 sd"
@@ -749,8 +681,6 @@ def effects(
         ax.plot(rings[order], place, "o", **_RING, markersize=10, label=reference_label)
     if spread is not None or rings is not None:
         _legend_above(ax)
-    _level_axis(ax, labels[order])
-    ax.set_xlabel(xlabel)
     return ax
 
 
@@ -800,9 +730,9 @@ def shrinkage(
     labels = as_labels("levels", levels)
     start, end = as_vector("raw", raw, labels.size), as_vector("predicted", predicted, labels.size)
 
-    ax = _axes(ax, height=_height(labels.size))
+    ax = _axes(ax, xlabel, height=_height(labels.size))
     order, place = np.argsort(start, kind="stable"), np.arange(labels.size)
-    ax.axvline(0, color=GRAY, linewidth=1, linestyle=":", zorder=0)
+    _level_axis(ax, labels[order])
     ax.plot(start[order], place, "o", **_RING, markersize=6, label="raw")
     ax.plot(end[order], place, "o", color=BLUE, markersize=6, label="predicted")
     left, right = ax.get_xlim()
@@ -813,8 +743,6 @@ def shrinkage(
             arrow |= {"shrinkB": 2.5, "mutation_scale": 8}
             ax.annotate("", (head, row), (tail, row), arrowprops=arrow)
     _legend_above(ax)
-    _level_axis(ax, labels[order])
-    ax.set_xlabel(xlabel)
     return ax
 
 
@@ -862,75 +790,17 @@ def shrinkage_factor_curve(
     nine_tenths_kept = 9 / theta**2
     n = np.linspace(1, max(10.0, nine_tenths_kept, 1.1 * sizes.max(initial=1.0)), 401)
 
-    ax = _axes(ax)
+    ax = _axes(ax, "group size n", "share of the deviation kept")
     label = f"θ = {theta:.4g}"
     ax.plot(n, shrinkage_factor(n, theta), color=BLUE, linewidth=2, label=label)
     ax.axhline(1, color=GRAY, linewidth=1, linestyle=":", zorder=0)
     ax.set(xlim=(0, n[-1]), ylim=(0, 1.05))
-    ax.set(xlabel="group size n", ylabel="share of the deviation kept")
     if sizes.size:
         shares = shrinkage_factor(sizes, theta)
         ax.plot(sizes, shares, "o", color=VERMILION, markersize=8)
         marked = list(zip(sizes.tolist(), shares.tolist(), strict=True))
         names = [f"n = {size:g}: {share:.3f}" for size, share in marked]
         _label_at_right(ax, marked, names, [INK] * len(marked))
-    _legend_above(ax)
-    return ax
-
-
-def partial_effect(
-    curve: Curve, ax: Axes | None = None, *, level: float = 0.95, xlabel: str = "", ylabel: str = ""
-) -> Axes:
-    """Draw a fitted smooth with its pointwise interval.
-
-    Parameters
-    ----------
-    curve : Curve
-        What ``fit.smooth(name, grid)`` returns.
-    ax : Axes, optional
-        Where to draw; a new figure without.
-    level : float
-        Coverage of the interval, between 0 and 1.
-    xlabel, ylabel : str
-        What the axes show; without `ylabel`, the name of the smooth and its degrees of freedom.
-
-    Returns
-    -------
-    Axes
-        Its first line is the curve, its first collection the interval.
-
-    Raises
-    ------
-    ValueError
-        If `level` is not between 0 and 1.
-
-    See Also
-    --------
-    mixedsmooth.model.fit.Fit.smooth : What is drawn.
-
-    Examples
-    --------
-    >>> import matplotlib.pyplot as plt
-    >>> import numpy as np
-    >>> import mixedsmooth as ms
-    >>> from mixedsmooth import plots
-    >>> volvo = ms.load_volvo()
-    >>> fit = ms.lmm(volvo.wear, ms.smooth(size=volvo.size, basis="cr", k=9))
-    >>> ax = plots.partial_effect(fit.smooth("size", np.linspace(1.42, 2.98, 50)))
-    >>> ax.get_ylabel()
-    's(size), EDF 3.24'
-    >>> plt.close()
-    """
-    lower, upper = curve.interval(level)
-    ax = _axes(ax)
-    ax.plot(curve.x, curve.value, color=BLUE, linewidth=2, label="estimate")
-    ax.fill_between(
-        curve.x, lower, upper, color=BLUE, alpha=0.2, linewidth=0, label=f"{level:.0%} interval"
-    )
-    for end in (lower, upper):
-        ax.plot(curve.x, end, color=BLUE, linewidth=1, linestyle="--")
-    ax.axhline(0, color=GRAY, linewidth=1, linestyle=":", zorder=0)
-    ax.set(xlabel=xlabel, ylabel=ylabel or f"{curve.label}, EDF {curve.edf:.2f}")
     _legend_above(ax)
     return ax
 
@@ -953,11 +823,17 @@ def _in_notebook() -> bool:
     return ipython is not None and ipython.get_ipython() is not None
 
 
-def _axes(ax: Axes | None, height: float | None = None) -> Axes:
-    """Return the given Axes, or those of a new figure."""
+def _axes(
+    ax: Axes | None, xlabel: str = "", ylabel: str = "", *, height: float | None = None
+) -> Axes:
+    """Return the given Axes, or those of a new figure, with their names."""
     if ax is None:
         width, usual = plt.rcParams["figure.figsize"]
         _, ax = plt.subplots(figsize=(width, height or usual), layout="constrained")
+    if xlabel:
+        ax.set_xlabel(xlabel)
+    if ylabel:
+        ax.set_ylabel(ylabel)
     return ax
 
 
@@ -987,7 +863,7 @@ def _grouped(
 
 def _scatter_with_line(
     ax: Axes, x: FloatArray, y: FloatArray, labels: NDArray[Any], highlight: list[Any]
-) -> None:
+) -> Axes:
     """Points, those of highlighted labels in looks of their own, and the least-squares line."""
     slope = (x - x.mean()) @ (y - y.mean()) / ((x - x.mean()) @ (x - x.mean()))
     ends = np.array([x.min(), x.max()])
@@ -1000,27 +876,18 @@ def _scatter_with_line(
         rows = labels == level
         ax.plot(x[rows], y[rows], look.marker, color=look.color, markersize=7, label=str(level))
     _legend_above(ax)
+    return ax
 
 
 def _legend_above(ax: Axes) -> None:
     """Put a legend above the axes, in as many columns as there is room for."""
     handles, labels = ax.get_legend_handles_labels()
-    if not labels:
-        return
     font = 11
     column = _CHARACTER * font * max(map(len, labels)) + 3.5 * font
     rows = int(np.ceil(len(labels) / max(1, int(_size(ax)[0] / column))))
-    ax.legend(
-        handles,
-        labels,
-        loc="lower left",
-        bbox_to_anchor=(0, 1),
-        ncols=int(np.ceil(len(labels) / rows)),
-        fontsize=font,
-        frameon=False,
-        borderaxespad=0.3,
-        columnspacing=1.2,
-    )
+    look: dict[str, Any] = {"frameon": False, "borderaxespad": 0.3, "columnspacing": 1.2}
+    look |= {"ncols": int(np.ceil(len(labels) / rows)), "fontsize": font}
+    ax.legend(handles, labels, loc="lower left", bbox_to_anchor=(0, 1), **look)
 
 
 def _label_at_right(
@@ -1032,33 +899,21 @@ def _label_at_right(
     bottom, top = ax.get_ylim()
     ax.set_ylim(bottom, top)
     gap = _LINE * 11 / _size(ax)[1] * (top - bottom)
+    leader = {"arrowstyle": "-", "linewidth": 0.8, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)}
     order = np.argsort([y for _, y in points], kind="stable")
     stair = gap * np.arange(len(points))
     # The least squares heights that rise by the gap at least.
     heights = isotonic_regression(np.array([points[i][1] for i in order]) - stair).x + stair
     for i, height in zip(order, heights, strict=True):
-        ax.annotate(
-            texts[i],
-            points[i],
-            (1.04, height),
-            textcoords=ax.get_yaxis_transform(),
-            color=colors[i],
-            fontsize=11,
-            va="center",
-            annotation_clip=False,
-            arrowprops={
-                "arrowstyle": "-",
-                "color": colors[i],
-                "linewidth": 0.8,
-                "shrinkA": 1,
-                "shrinkB": 3,
-                "relpos": (0, 0.5),
-            },
-        )
+        look: dict[str, Any] = {"color": colors[i], "fontsize": 11, "va": "center"}
+        look |= {"annotation_clip": False, "arrowprops": leader | {"color": colors[i]}}
+        place = ax.get_yaxis_transform()
+        ax.annotate(texts[i], points[i], (1.04, height), textcoords=place, **look)
 
 
 def _level_axis(ax: Axes, labels: NDArray[Any]) -> None:
-    """Group labels, written horizontally, on the vertical axis."""
+    """Group labels, written horizontally, on the vertical axis, and a line at zero."""
+    ax.axvline(0, color=GRAY, linewidth=1, linestyle=":", zorder=0)
     ax.set_yticks(np.arange(labels.size), [str(label) for label in labels])
     ax.set_ylim(-0.7, labels.size - 0.3)
     ax.tick_params(axis="y", length=0)
@@ -1097,8 +952,7 @@ def _tick_labels(ax: Axes, rows: NDArray[Any] | None, columns: NDArray[Any] | No
         ax.set_xticks([])
         return
     places, texts = _shared_labels(columns)
-    upright = _CHARACTER * 11 * (max(map(len, texts)) + 1) * len(texts) <= width
-    if upright:
+    if _CHARACTER * 11 * (max(map(len, texts)) + 1) * len(texts) <= width:
         ax.set_xticks(places, texts)
     else:
         ax.set_xticks(*_shared_labels(columns, width / line), rotation=90)
@@ -1125,15 +979,6 @@ def _shared_labels(
     return list(middles[::every]), [str(label) for label in labels[starts[::every]]]
 
 
-def _two_columns(name: str, values: ArrayLike) -> FloatArray:
-    matrix = as_matrix(name, values)
-    if matrix.shape[1] != 2:
-        raise ValueError(
-            f"{name} must have two columns, log tau and log sigma, found {matrix.shape[1]}"
-        )
-    return matrix
-
-
 def _range(name: str, limits: tuple[float, float]) -> tuple[float, float]:
     low, high = (positive(name, limit) for limit in limits)
     if low >= high:
@@ -1157,10 +1002,8 @@ def _round_ticks(low: float, high: float) -> list[float]:
 
 
 def _label_contours(
-    ax: Axes,
     contours: Any,
-    log_tau: FloatArray,
-    log_sigma: FloatArray,
+    grid: tuple[FloatArray, FloatArray],
     drop: FloatArray,
     steps: FloatArray | None,
 ) -> None:
@@ -1169,13 +1012,12 @@ def _label_contours(
     Labels go to the side, below or above, where the path is not; those that do not cross there go
     to the other side. A label that would come too close to the one before it is left out.
     """
+    ax, (log_tau, log_sigma) = contours.axes, grid
     row, column = np.unravel_index(np.argmin(drop), drop.shape)
     gap = 1.1 * _LINE * 10 / _size(ax)[1] * np.ptp(log_sigma)
-    below = (log_sigma[row::-1], drop[row::-1, column])
-    above = (log_sigma[row:], drop[row:, column])
-    sides = [below, above]
+    sides = [(log_sigma[part], drop[part, column]) for part in (np.s_[row::-1], np.s_[row:])]
     if steps is not None and _crowded(steps, log_tau[column], np.ptp(log_tau), log_sigma[row]):
-        sides = [above, below]
+        sides.reverse()
     places: list[tuple[float, float]] = []
     done = 0.0
     for heights, values in sides:

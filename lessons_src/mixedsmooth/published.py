@@ -7,7 +7,6 @@ chapter is not written yet.
 """
 
 import difflib
-import html
 import math
 import sys
 import tomllib
@@ -20,6 +19,7 @@ from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal, TypeAlias, get_args
 
+from mixedsmooth import _tables
 from mixedsmooth._files import data_path
 
 Value: TypeAlias = float | int | str
@@ -43,6 +43,11 @@ class Source:
         Its title.
     citation : str
         Its key in the book's bibliography.
+
+    Examples
+    --------
+    >>> sources()["clark"].citation
+    'clark2016'
     """
 
     name: str
@@ -78,6 +83,12 @@ class Entry:
         What is wrong with the print, or why it cannot be reproduced.
     what : str
         Short label; the key, where the ledger gives none.
+
+    Examples
+    --------
+    >>> entry = entries()["clark.ml.tau"]
+    >>> entry.printed, entry.status, entry.chapter
+    ('36.02', 'corrected', 3)
     """
 
     key: str
@@ -94,7 +105,13 @@ class Entry:
 
     @property
     def value(self) -> Value:
-        """The printed number: an int, a float, or the text if it is not one number."""
+        """The printed number: an int, a float, or the text if it is not one number.
+
+        Examples
+        --------
+        >>> entries()["clark.ml.tau"].value, entries()["clark.lme4.n_obs"].value
+        (36.02, 180)
+        """
         number = _number(self.printed)
         if number is None:
             return self.printed
@@ -102,7 +119,13 @@ class Entry:
 
     @property
     def decimals(self) -> int:
-        """Digits printed behind the decimal point; none in an integer, printed ``1`` or ``1.``."""
+        """Digits printed behind the decimal point; none in an integer, printed ``1`` or ``1.``.
+
+        Examples
+        --------
+        >>> entries()["clark.ml.tau"].decimals, entries()["clark.lme4.n_obs"].decimals
+        (2, 0)
+        """
         number = _number(self.printed)
         return 0 if number is None else max(0, -int(number.as_tuple().exponent))
 
@@ -120,6 +143,12 @@ class Row:
     verdict : {"agrees", "corrected", "differs"}
         ``"agrees"``: ours rounds to the print. ``"corrected"``: the print is wrong, and ours is
         the right value. ``"differs"``: neither.
+
+    Examples
+    --------
+    >>> row = check("clark.lme4.n_obs", 180)
+    >>> row.entry.what, row.ours, row.verdict
+    ('rows', 180, 'agrees')
     """
 
     entry: Entry
@@ -128,7 +157,13 @@ class Row:
 
     @property
     def print_error(self) -> float | None:
-        """Printed minus exact, where both are numbers."""
+        """Printed minus exact, where both are numbers.
+
+        Examples
+        --------
+        >>> round(check("clark.ml.tau", 36.012082).print_error, 4)
+        0.0079
+        """
         printed, exact = self.entry.value, self.entry.exact
         if exact is None or isinstance(printed, str) or isinstance(exact, str):
             return None
@@ -149,19 +184,15 @@ class Table:
         The comparisons.
     caption : str, optional
         What the table shows.
+
+    Examples
+    --------
+    >>> table([check("clark.lme4.n_obs", 180)]).rows[0].verdict
+    'agrees'
     """
 
     rows: tuple[Row, ...]
     caption: str | None = None
-
-    def _columns(self) -> dict[str, list[str]]:
-        cells = [_cells(row) for row in self.rows]
-        columns = {name: [row[name] for row in cells] for name in (cells[0] if cells else ())}
-        if not any(columns.get("exact", ())):
-            columns.pop("exact", None)
-        if self._common_place():
-            del columns["source"]
-        return columns
 
     def _common_place(self) -> str:
         """Where all rows stand, if that is one place: it is told once, above the rows."""
@@ -171,35 +202,28 @@ class Table:
     def _heading(self) -> str:
         return ". ".join(part for part in (self.caption, self._common_place()) if part)
 
+    def _grid(self, caption: str) -> _tables.Table:
+        cells = [_cells(row) for row in self.rows]
+        unused = {"source"} if self._common_place() else set()
+        if not any(row["exact"] for row in cells):
+            unused.add("exact")
+        names = [name for name in (cells[0] if cells else ()) if name not in unused]
+        return _tables.Table(
+            caption,
+            tuple(names),
+            tuple(tuple(row[name] for name in names) for row in cells),
+            labels=1,
+            words=tuple(c for c, name in enumerate(names) if name in ("source", "verdict")),
+            css="published",
+            row_css=tuple(row.verdict for row in self.rows),
+        )
+
     def __str__(self) -> str:
         """Align the table as plain text."""
-        aligned = []
-        for name, cells in self._columns().items():
-            width = max(map(len, [name, *cells]))
-            side = ">" if name in _NUMERIC else "<"
-            aligned.append([f"{cell:{side}{width}}" for cell in [name, *cells]])
-        lines = ["  ".join(line).rstrip() for line in zip(*aligned, strict=True)]
-        heading = self._heading()
-        return "\n".join([heading, *lines] if heading else lines)
+        return "\n".join(part for part in (self._heading(), self._grid("").text()) if part)
 
     def _repr_html_(self) -> str:
-        columns = self._columns()
-        heading = self._heading()
-        caption = f"<caption>{html.escape(heading)}</caption>" if heading else ""
-        header = "".join(f'<th scope="col"{_css(name)}>{name}</th>' for name in columns)
-        lines = []
-        for row, cells in zip(self.rows, zip(*columns.values(), strict=True), strict=True):
-            first, *others = (html.escape(cell) for cell in cells)
-            data = "".join(
-                f"<td{_css(name)}>{cell}</td>"
-                for name, cell in zip(list(columns)[1:], others, strict=True)
-            )
-            lines.append(f'<tr class="{row.verdict}"><th scope="row">{first}</th>{data}</tr>')
-        return (
-            f'<div class="table-scroll"><table class="published">{caption}'
-            f"<thead><tr>{header}</tr></thead>\n<tbody>\n" + "\n".join(lines) + "\n</tbody>"
-            "</table></div>"
-        )
+        return self._grid(self._heading()).html()
 
 
 def entries() -> Mapping[str, Entry]:
@@ -480,8 +504,6 @@ def _first_digit(number: float) -> int:
 
 # Showing ------------------------------------------------------------------------------------------
 
-_NUMERIC = ("printed", "exact", "ours")
-
 
 def _cells(row: Row) -> dict[str, str]:
     entry = row.entry
@@ -518,7 +540,3 @@ def _verdict_text(row: Row) -> str:
         return "≠ print corrected"
     sign = "-" if row.print_error < 0 else "+"
     return f"≠ print corrected, off by {sign}{_digits(abs(row.print_error), row.entry)}"
-
-
-def _css(column: str) -> str:
-    return ' class="number"' if column in _NUMERIC else ""

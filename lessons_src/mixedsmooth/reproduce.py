@@ -10,24 +10,19 @@ from functools import cache, partial
 from types import MappingProxyType
 
 import numpy as np
-import scipy.linalg
 import scipy.stats
 from numpy.typing import NDArray
 
+from mixedsmooth import linear, lmm, smooth
+from mixedsmooth._linalg import inverse
 from mixedsmooth.datasets import load_gasoline, load_sleepstudy, load_volvo
+from mixedsmooth.derivations import likelihood
 from mixedsmooth.derivations.henderson import solve_from_covariance, solve_henderson
 from mixedsmooth.derivations.laplace import fit_laplace
-from mixedsmooth.derivations.likelihood import (
-    MaximumLikelihood,
-    fit_ml,
-    grouping_columns,
-    intercept_slope_columns,
-    negloglik_mvn,
-)
 from mixedsmooth.derivations.penalized_ls import solve_penalized
 from mixedsmooth.derivations.reml import lambda_template, restricted_deviance
-from mixedsmooth.model.lmm import lmm
-from mixedsmooth.model.terms import linear, smooth
+from mixedsmooth.model.bases import cs
+from mixedsmooth.model.smooths import split
 from mixedsmooth.published import Value, entries
 
 FloatArray = NDArray[np.float64]
@@ -41,7 +36,7 @@ def computed() -> Mapping[str, Value]:
     Returns
     -------
     mapping of str to float, int or str
-        Value by ledger key, in the order of the sources; read-only.
+        Value by ledger key, in the order of the ledger; read-only.
 
     Examples
     --------
@@ -50,115 +45,72 @@ def computed() -> Mapping[str, Value]:
     >>> computed()["fitzgerald.figure1.last_year"]
     1978
     """
-    blocks = (
-        _clark_indicator(),
-        _clark_data(),
-        _clark_ml(),
-        _clark_mvn(),
-        _clark_lme4(),
-        _clark_effects(),
-        _clark_lme4_effects(),
-        _clark_volvo(),
-        _clark_gamm4(),
-        _clark_gamm4_cs(),
-        _fitzgerald_years(),
-        _dirmeier_head(),
-        _dirmeier_u(),
-        _dirmeier_simulation(),
-        _dirmeier_statsmodels(),
-        _dirmeier_henderson(),
-        _dirmeier_poisson(),
-    )
-    return MappingProxyType({key: value for block in blocks for key, value in block.items()})
+    clark = _clark_data() | _clark_ml() | _clark_effects() | _clark_volvo()
+    clark |= _clark_gamm4() | _clark_gamm4_cs()
+    dirmeier = _dirmeier_data() | _dirmeier_simulation() | _dirmeier_statsmodels()
+    values = clark | _fitzgerald_years() | dirmeier | _dirmeier_poisson()
+    plain = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
+    order = list(entries())
+    return MappingProxyType({key: plain[key] for key in sorted(plain, key=order.index)})
+
+
+def _below(row: str, block: Block) -> Block:
+    """Put the names of a block below a key of the ledger."""
+    return {f"{row}.{name}": value for name, value in block.items()}
 
 
 # Source 1: Clark (2016) ---------------------------------------------------------------------------
 
 
-def _clark_indicator() -> Block:
-    Z, levels = grouping_columns(["A", "A", "B", "B", "C", "C"])
-    return {
-        f"clark.indicator.{i + 1}.{level.lower()}": float(Z[i, j])
-        for i in range(len(Z))
-        for j, level in enumerate(levels)
-    }
-
-
 def _clark_data() -> Block:
+    Z, levels = likelihood.grouping_columns(["A", "A", "B", "B", "C", "C"])
+    names = [f"clark.indicator.{i}.{level.lower()}" for i in range(1, 7) for level in levels]
     subjects, rows = np.unique(load_sleepstudy().subject, return_counts=True)
     (days,) = np.unique(rows)  # fails if the subjects differ
-    return {"clark.data.subjects": len(subjects), "clark.data.days": int(days)}
+    sizes: Block = {"clark.data.subjects": len(subjects), "clark.data.days": days}
+    return sizes | dict(zip(names, Z.ravel(), strict=True))
 
 
 def _clark_ml() -> Block:
-    return _results("clark.ml", _maximum_likelihood())
-
-
-def _clark_mvn() -> Block:
     y, X, Z, _ = _sleep()
-    return _results("clark.mvn", fit_ml(y, X, Z, negloglik=partial(negloglik_mvn, beta="ols")))
-
-
-def _results(row: str, fit: MaximumLikelihood) -> Block:
-    return {
-        f"{row}.tau": fit.tau,
-        f"{row}.sigma": fit.sigma,
-        f"{row}.negloglik": fit.negloglik,
-        f"{row}.intercept": float(fit.beta[0]),
-        f"{row}.days": float(fit.beta[1]),
-    }
-
-
-def _clark_lme4() -> Block:
-    y, _, Z, _ = _sleep()
     fit = _maximum_likelihood()
-    return {
-        "clark.lme4.aic": fit.aic,
-        "clark.lme4.bic": fit.bic,
-        "clark.lme4.loglik": fit.loglik,
-        "clark.lme4.deviance": fit.deviance,
-        "clark.lme4.df_resid": len(y) - fit.parameters,
-        "clark.lme4.sd_subject": fit.tau,
-        "clark.lme4.sd_residual": fit.sigma,
-        "clark.lme4.n_obs": len(y),
-        "clark.lme4.n_groups": Z.shape[1],
-        "clark.lme4.intercept": float(fit.beta[0]),
-        "clark.lme4.days": float(fit.beta[1]),
-    }
+    ols = likelihood.fit_ml(y, X, Z, negloglik=partial(likelihood.negloglik_mvn, beta="ols"))
+    printed = {name: getattr(fit, name) for name in ("aic", "bic", "loglik", "deviance")}
+    sizes: Block = {"n_obs": len(y), "n_groups": Z.shape[1], "df_resid": len(y) - fit.parameters}
+    sds: Block = {"sd_subject": fit.tau, "sd_residual": fit.sigma}
+    block = _below("clark.lme4", printed | sizes | sds | _line(fit.beta))
+    for row, found in {"ml": fit, "mvn": ols}.items():
+        estimates = {name: getattr(found, name) for name in ("tau", "sigma", "negloglik")}
+        block |= _below(f"clark.{row}", estimates | _line(found.beta))
+    return block
+
+
+def _line(beta: FloatArray) -> Block:
+    return {"intercept": beta[0], "days": beta[1]}
 
 
 def _clark_effects() -> Block:
-    """Predict the effects from the marginal covariance, as the source does."""
+    """Predict the effects from V, as the source does, and from Henderson's equations, as lme4."""
     y, X, Z, subjects = _sleep()
-    _, b = solve_from_covariance(y, X, Z, _maximum_likelihood().theta)
-    return {
-        f"clark.effects.{subject}": float(b_j) for subject, b_j in zip(subjects, b, strict=True)
-    }
-
-
-def _clark_lme4_effects() -> Block:
-    """Predict the effects from Henderson's equations, which lme4 solves."""
-    y, X, Z, subjects = _sleep()
-    _, b = solve_henderson(y, X, Z, _maximum_likelihood().theta)
-    return {
-        f"clark.lme4_effects.{subject}": float(b_j)
-        for subject, b_j in zip(subjects, b, strict=True)
-    }
+    ways = {"effects": solve_from_covariance, "lme4_effects": solve_henderson}
+    block: Block = {}
+    for row, solve in ways.items():
+        _, b = solve(y, X, Z, _maximum_likelihood().theta)
+        block |= {f"clark.{row}.{subject}": b_j for subject, b_j in zip(subjects, b, strict=True)}
+    return block
 
 
 def _clark_volvo() -> Block:
     volvo = load_volvo()
-    sizes: Block = {
-        f"clark.volvo.size.{i}": float(size)
-        for i, size in enumerate(volvo.size, start=1)
-        if i != 14  # the 2.32 that the page lost
-    }
-    wears: Block = {
-        f"clark.volvo.wear.{i}": float(wear) for i, wear in enumerate(volvo.wear, start=1)
-    }
     run = ",".join(f"{size:.2f}" for size in volvo.size if size == 2.32)
-    block: Block = {"clark.volvo.n": len(volvo), "clark.volvo.run_of_2_32": run}
-    return block | sizes | wears
+    sizes = _counted("clark.volvo.size", volvo.size)
+    del sizes["clark.volvo.size.14"]  # the 2.32 that the page lost
+    wears = _counted("clark.volvo.wear", volvo.wear)
+    return {"clark.volvo.n": len(volvo), "clark.volvo.run_of_2_32": run, **sizes, **wears}
+
+
+def _counted(row: str, values: FloatArray) -> Block:
+    return {f"{row}.{i}": value for i, value in enumerate(values, start=1)}
 
 
 def _clark_gamm4() -> Block:
@@ -169,7 +121,7 @@ def _clark_gamm4() -> Block:
     sigma2 = float(rss[0]) / (len(y) - Z.shape[1] - 1)
     block, cov_beta = _gamm("clark.gamm4", X, np.empty((len(y), 0)), 0.0, sigma2)
     errors = np.sqrt(np.diag(cov_beta))
-    return block | {"clark.gamm4.correlation": float(cov_beta[0, 1] / errors.prod())}
+    return block | {"clark.gamm4.correlation": cov_beta[0, 1] / errors.prod()}
 
 
 def _clark_gamm4_cs() -> Block:
@@ -179,15 +131,11 @@ def _clark_gamm4_cs() -> Block:
     # within drivers, with their means as fixed effects, the smooth is the only random term
     curve = smooth(days=sleep.days, basis="cs", scaling="mean")
     within = lmm(y, linear(subject=sleep.subject), curve)
-    tau2_smooth = float(within.random["s(days)"].cov[0, 0])
-    Z_smooth = np.column_stack(curve.random[0].covariates[0].columns())
-    row = "clark.gamm4_cs"
-    block, _ = _gamm(row, X[:, :1], Z_smooth, tau2_smooth, within.sigma**2)
-    return block | {
-        f"{row}.variance_smooth": tau2_smooth,
-        f"{row}.sd_smooth": math.sqrt(tau2_smooth),
-        f"{row}.n_smooth": Z_smooth.shape[1],
-    }
+    tau2 = within.random["s(days)"].cov[0, 0]
+    Z_smooth = split(cs(sleep.days), sleep.days, scaling="mean").random(sleep.days)
+    block, _ = _gamm("clark.gamm4_cs", X[:, :1], Z_smooth, tau2, within.sigma**2)
+    of_smooth: Block = {"variance": tau2, "sd": math.sqrt(tau2), "n": Z_smooth.shape[1]}
+    return block | {f"clark.gamm4_cs.{name}_smooth": value for name, value in of_smooth.items()}
 
 
 def _gamm(
@@ -205,8 +153,7 @@ def _gamm(
     theta = np.sqrt(np.repeat([tau2_smooth, tau2], [Z_smooth.shape[1], q]) / sigma2)
     solution = solve_penalized(y, X, Z_all, np.diag(theta))
     sigma = math.sqrt(sigma2)
-    L_X_inverse = scipy.linalg.solve_triangular(solution.L_X, np.eye(X.shape[1]), lower=True)
-    cov_beta = sigma2 * L_X_inverse.T @ L_X_inverse
+    cov_beta = sigma2 * inverse(solution.L_X)
     block: Block = {
         "reml": restricted_deviance(np.diag(theta), y, X, Z_all),
         "variance_subject": tau2,
@@ -218,16 +165,12 @@ def _gamm(
     }
     scaled = (y - X @ solution.beta - Z_all @ solution.b) / sigma
     names = ("min", "q1", "median", "q3", "max")
-    for name, quantile in zip(names, np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1]), strict=True):
-        block |= {f"scaled_residuals.{name}": float(quantile)}
+    quantiles = np.quantile(scaled, [0, 0.25, 0.5, 0.75, 1])
+    block |= _below("scaled_residuals", dict(zip(names, quantiles, strict=True)))
     coefficients = zip(solution.beta, np.sqrt(np.diag(cov_beta)), strict=True)
     for name, (beta, se) in zip(("intercept", "days"), coefficients, strict=False):
-        block |= {
-            f"{name}.estimate": float(beta),
-            f"{name}.se": float(se),
-            f"{name}.t": float(beta / se),
-        }
-    return {f"{row}.{name}": value for name, value in block.items()}, cov_beta
+        block |= _below(name, {"estimate": beta, "se": se, "t": beta / se})
+    return _below(row, block), cov_beta
 
 
 # Source 2: Fitzgerald (2021) ----------------------------------------------------------------------
@@ -235,41 +178,30 @@ def _gamm(
 
 def _fitzgerald_years() -> Block:
     gasoline = load_gasoline()
-    countries = len(np.unique(gasoline.country))
-    first, last = int(gasoline.year.min()), int(gasoline.year.max())
+    first = int(gasoline.year.min())
+    shown: Block = {"countries": len(np.unique(gasoline.country)), "first_year": first}
+    shown["last_year"] = int(gasoline.year.max())
     block: Block = {"fitzgerald.text.first_year": first}
     for figure in ("figure1", "figure2", "figure3"):
-        block |= {
-            f"fitzgerald.{figure}.countries": countries,
-            f"fitzgerald.{figure}.first_year": first,
-            f"fitzgerald.{figure}.last_year": last,
-        }
+        block |= _below(f"fitzgerald.{figure}", shown)
     return block
 
 
 # Source 3: Dirmeier (n.d.) ------------------------------------------------------------------------
 
 
-def _dirmeier_head() -> Block:
+def _dirmeier_data() -> Block:
     sleep = load_sleepstudy()
     block: Block = {}
-    for table in ("head", "head_again"):
-        for i in range(5):
-            block |= {
-                f"dirmeier.{table}.{i + 1}.reaction": float(sleep.reaction[i]),
-                f"dirmeier.{table}.{i + 1}.days": int(sleep.days[i]),
-                f"dirmeier.{table}.{i + 1}.subject": int(sleep.subject[i]),
-            }
-    return block
-
-
-def _dirmeier_u() -> Block:
-    sleep = load_sleepstudy()
-    U, _ = intercept_slope_columns(sleep.subject, sleep.days)
+    for i in range(5):
+        row: Block = {"reaction": sleep.reaction[i], "days": int(sleep.days[i])}
+        row["subject"] = int(sleep.subject[i])
+        block |= _below(f"dirmeier.head.{i + 1}", row) | _below(f"dirmeier.head_again.{i + 1}", row)
+    _, _, U = _sleep_with_slopes()
     n, columns = U.shape
     # numpy prints the first and the last three rows and columns of a large array
-    return {
-        f"dirmeier.u.{i + 1}.{j + 1}": float(U[i, j])
+    return block | {
+        f"dirmeier.u.{i + 1}.{j + 1}": U[i, j]
         for i in (0, 1, 2, n - 3, n - 2, n - 1)
         for j in (0, 1, 2, columns - 3, columns - 2, columns - 1)
     }
@@ -281,8 +213,7 @@ def _dirmeier_simulation() -> Block:
     gamma = scipy.stats.multivariate_normal.rvs(
         cov=np.kron(np.eye(18), Q), random_state=np.random.RandomState(23)
     )
-    block: Block = {"dirmeier.simulation.gamma_mean": float(gamma.mean())}
-    return block | {f"dirmeier.gamma.{i}": float(effect) for i, effect in enumerate(gamma, start=1)}
+    return {"dirmeier.simulation.gamma_mean": gamma.mean(), **_counted("dirmeier.gamma", gamma)}
 
 
 def _dirmeier_statsmodels() -> Block:
@@ -291,8 +222,7 @@ def _dirmeier_statsmodels() -> Block:
     Lambda = _slopes_factor(G / sigma**2)
     y, X, Z = _sleep_with_slopes()
     solution = solve_penalized(y, X, Z, Lambda)
-    L_X_inverse = scipy.linalg.solve_triangular(solution.L_X, np.eye(2), lower=True)
-    errors = sigma * np.sqrt(np.sum(L_X_inverse**2, axis=0))
+    errors = sigma * np.sqrt(np.diag(inverse(solution.L_X)))
     _, sizes = np.unique(sleep.subject, return_counts=True)
     block: Block = {
         "n_obs": len(sleep),
@@ -305,20 +235,16 @@ def _dirmeier_statsmodels() -> Block:
     }
     half_width = float(scipy.stats.norm.ppf(0.975))
     for name, beta, se in zip(("intercept", "days"), solution.beta, errors, strict=True):
-        block |= {
-            f"{name}.estimate": float(beta),
-            f"{name}.se": float(se),
-            f"{name}.z": float(beta / se),
-            f"{name}.p": float(2 * scipy.stats.norm.sf(abs(beta / se))),
-            f"{name}.lower": float(beta - half_width * se),
-            f"{name}.upper": float(beta + half_width * se),
-        }
+        ends = {"lower": beta - half_width * se, "upper": beta + half_width * se}
+        z = {"z": beta / se, "p": 2 * scipy.stats.norm.sf(abs(beta / se))}
+        block |= _below(name, {"estimate": beta, "se": se, **z, **ends})
     names = ("variance_intercept", "covariance", "variance_days")
     estimates = G[(0, 1, 1), (0, 0, 1)]
     printed_errors = sigma * _errors_of_relative(estimates / sigma**2)
     for name, estimate, se in zip(names, estimates, printed_errors, strict=True):
-        block |= {f"{name}.estimate": float(estimate), f"{name}.se": float(se)}
-    return {f"dirmeier.statsmodels.{name}": value for name, value in block.items()}
+        block |= _below(name, {"estimate": estimate, "se": se})
+    of_henderson = _line(solve_henderson(y, X, Z, Lambda)[0])
+    return _below("dirmeier.statsmodels", block) | _below("dirmeier.henderson", of_henderson)
 
 
 def _errors_of_relative(relative: FloatArray) -> FloatArray:
@@ -354,26 +280,12 @@ def _second_differences(
     return np.array(changes) / (4 * np.outer(step, step))
 
 
-def _dirmeier_henderson() -> Block:
-    y, X, Z = _sleep_with_slopes()
-    G, sigma = _random_slopes()
-    beta, _ = solve_henderson(y, X, Z, _slopes_factor(G / sigma**2))
-    return {
-        "dirmeier.henderson.intercept": float(beta[0]),
-        "dirmeier.henderson.days": float(beta[1]),
-    }
-
-
 def _dirmeier_poisson() -> Block:
     """Fit the Poisson model of cell 14 to the counts that the source did not print."""
     _, X, Z = _sleep_with_slopes()
     fit = fit_laplace(_counts_with(_lost_sums()), X, Z, lambda_template(2, 18))
-    row = "dirmeier.poisson"
-    block: Block = {
-        f"{row}.beta_hat.intercept": float(fit.beta[0]),
-        f"{row}.beta_hat.days": float(fit.beta[1]),
-    }
-    return block | {f"{row}.gamma_hat.{i}": float(b) for i, b in enumerate(fit.b, start=1)}
+    block = _below("dirmeier.poisson.beta_hat", _line(fit.beta))
+    return block | _counted("dirmeier.poisson.gamma_hat", fit.b)
 
 
 def _lost_sums() -> FloatArray:
@@ -411,7 +323,7 @@ def _counts_with(sums: FloatArray) -> FloatArray:
 def _sleep_with_slopes() -> tuple[FloatArray, FloatArray, FloatArray]:
     y, X, _, _ = _sleep()
     sleep = load_sleepstudy()
-    Z, _ = intercept_slope_columns(sleep.subject, sleep.days)
+    Z, _ = likelihood.intercept_slope_columns(sleep.subject, sleep.days)
     return y, X, Z
 
 
@@ -442,11 +354,11 @@ def _slopes_factor(relative: FloatArray) -> FloatArray:
 def _sleep() -> tuple[FloatArray, FloatArray, FloatArray, list[str]]:
     sleep = load_sleepstudy()
     X = np.column_stack([np.ones(len(sleep)), sleep.days])
-    Z, subjects = grouping_columns(sleep.subject)
+    Z, subjects = likelihood.grouping_columns(sleep.subject)
     return sleep.reaction, X, Z, subjects.tolist()
 
 
 @cache
-def _maximum_likelihood() -> MaximumLikelihood:
+def _maximum_likelihood() -> likelihood.MaximumLikelihood:
     y, X, Z, _ = _sleep()
-    return fit_ml(y, X, Z)
+    return likelihood.fit_ml(y, X, Z)

@@ -13,29 +13,23 @@ Exercise 2.3: not yet. Off by a power of ten: check the units (ms or s, shares o
 """
 
 import html
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from mixedsmooth.exercises import (  # noqa: F401  these enter their exercises into the list
-    _chapter01,
-    _chapter02,
-    _chapter03,
-    _chapter04,
-    _chapter05,
-    _chapter06,
-    _chapter07,
-    _chapter08,
-    _chapter09,
-    _chapter10,
-    _chapter11,
-)
 from mixedsmooth.exercises._diagnosis import Finding, Target, diagnose, slack_of
 from mixedsmooth.exercises._registry import EXERCISES, Exercise, Solution
 
 __all__ = ["EXERCISES", "Check", "Exercise", "Solution", "check", "numbers"]
+
+# a module enters the exercises of its chapter into the list
+for _module in sorted(module.name for module in pkgutil.iter_modules(__path__)):
+    if _module.startswith("_chapter"):
+        import_module(f"{__name__}.{_module}")
 
 
 @dataclass(frozen=True)
@@ -54,6 +48,12 @@ class Check:
         ``"wrong"``.
     message : str
         The same for the reader.
+
+    Examples
+    --------
+    >>> found = check("2.3", [1.0, 2.0])
+    >>> found.kind, found.right, bool(found)
+    ('wrong', False, False)
     """
 
     number: str
@@ -62,7 +62,13 @@ class Check:
 
     @property
     def right(self) -> bool:
-        """Whether the answer is right."""
+        """Whether the answer is right.
+
+        Examples
+        --------
+        >>> check("2.3", ...).right
+        False
+        """
         return self.kind == "right"
 
     def __bool__(self) -> bool:
@@ -142,37 +148,30 @@ def check(number: str, answer: object) -> Check:
     False
     """
     if number not in EXERCISES:
-        raise ValueError(
-            f"number must be that of an exercise with a check, found {number!r}; there are "
-            f"{', '.join(EXERCISES)}"
-        )
+        there = f"found {number!r}; there are {', '.join(EXERCISES)}"
+        raise ValueError(f"number must be that of an exercise with a check, {there}")
     exercise = EXERCISES[number]
     if answer is None or answer is ...:
         return Check(number, "unanswered", f"not answered yet; wanted: {exercise.wanted}")
-    solution = exercise.solve()
-    if isinstance(solution.right, Mapping):
-        finding = _check_parts(exercise, solution, solution.right, answer)
+    right = exercise.solve().right
+    if isinstance(right, Mapping):
+        finding = _check_parts(exercise, right, answer)
     else:
-        finding = diagnose(answer, _target(exercise, solution, solution.right))
+        finding = diagnose(answer, _target(exercise, right))
     return Check(number, finding.kind, finding.message)
 
 
-def _check_parts(
-    exercise: Exercise, solution: Solution, right: Mapping[str, ArrayLike], answer: object
-) -> Finding:
+def _check_parts(exercise: Exercise, right: Mapping[str, ArrayLike], answer: object) -> Finding:
     """Check a dict, name by name."""
     if not isinstance(answer, Mapping):
-        found = type(answer).__name__
-        return Finding("not numbers", f"wanted: {exercise.wanted}; found a {found}")
+        kind = type(answer).__name__
+        return Finding("not numbers", f"wanted: {exercise.wanted}; found a {kind}")
     missing = [f"{name} is missing" for name in right if name not in answer]
     unknown = [f"{name} is not asked for" for name in answer if name not in right]
     if missing or unknown:
         return Finding("names", f"the names in the dict: {', '.join(missing + unknown)}")
-    findings = {
-        name: diagnose(answer[name], _target(exercise, solution, value, name))
-        for name, value in right.items()
-    }
-    wrong = {name: finding for name, finding in findings.items() if finding.kind != "right"}
+    found = {name: diagnose(answer[name], _target(exercise, right[name], name)) for name in right}
+    wrong = {name: finding for name, finding in found.items() if finding.kind != "right"}
     if not wrong:
         return Finding("right", "right")
     told = "; ".join(f"{name}: {finding.message}" for name, finding in wrong.items())
@@ -180,27 +179,18 @@ def _check_parts(
     return Finding(next(iter(wrong.values())).kind, f"in the dict, {told}{rest}")
 
 
-def _target(exercise: Exercise, solution: Solution, right: ArrayLike, part: str = "") -> Target:
+def _target(exercise: Exercise, right: ArrayLike, part: str = "") -> Target:
     """Make numbers of a solution, or of one part of it, for the comparison with an answer."""
-    value = np.asarray(right, dtype=np.float64)
+    value, solution = np.asarray(right, dtype=np.float64), exercise.solve()
     if solution.spread is None:
         slack = slack_of(value, exercise.digits)
     else:
         slack = np.broadcast_to(np.asarray(solution.spread, dtype=np.float64), value.shape)
-    mistakes = {
-        hint: wrong.get(part) if isinstance(wrong, Mapping) else wrong
-        for hint, wrong in solution.mistakes.items()
-    }
-    return Target(
-        value=value,
-        slack=slack,
-        digits=exercise.digits,
-        quantity=exercise.quantity,
-        wanted=f"{part} of {exercise.wanted}" if part else exercise.wanted,
-        mistakes=tuple(
-            (hint, np.asarray(wrong, dtype=np.float64))
-            for hint, wrong in mistakes.items()
-            if wrong is not None
-        ),
-        simulated=exercise.simulated,
-    )
+    mistakes = []
+    for hint, wrong in solution.mistakes.items():
+        of_part = wrong.get(part) if isinstance(wrong, Mapping) else wrong
+        if of_part is not None:
+            mistakes.append((hint, np.asarray(of_part, dtype=np.float64)))
+    wanted = f"{part} of {exercise.wanted}" if part else exercise.wanted
+    kind = exercise.digits, exercise.quantity, wanted
+    return Target(value, slack, *kind, tuple(mistakes), exercise.simulated)

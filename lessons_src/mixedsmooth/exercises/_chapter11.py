@@ -1,70 +1,48 @@
 """Answers to the exercises of chapter 11."""
 
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
+from numpy.typing import ArrayLike
+from scipy.special import expit
 
-from mixedsmooth.datasets import Epil, load_epil
+from mixedsmooth import GeneralizedFit, glmm, group, linear, load_epil
 from mixedsmooth.derivations.laplace import adaptive_gauss_hermite_deviance
-from mixedsmooth.exercises._diagnosis import FloatArray
 from mixedsmooth.exercises._registry import Solution, exercise
-from mixedsmooth.model.generalized import GeneralizedFit
-from mixedsmooth.model.glmm import glmm
-from mixedsmooth.model.terms import Group, Linear, group, linear
+
+_epil = cache(load_epil)
 
 
-@cache
-def _epil() -> Epil:
-    return load_epil()
-
-
-def _terms() -> tuple[Linear, Group]:
+def _fit(y: ArrayLike, *terms: Any, **options: Any) -> GeneralizedFit:
+    """Fit baseline and treatment, with an intercept for each patient and further terms."""
     epil = _epil()
-    return linear(lbase=epil.lbase, trt=epil.trt), group(subject=epil.subject)
+    fixed = linear(lbase=epil.lbase, trt=epil.trt)
+    return glmm(y, fixed, group(subject=epil.subject), *terms, **options)
 
 
-@cache
-def _laplace() -> GeneralizedFit:
-    return glmm(_epil().y, *_terms())
-
-
-@exercise(
-    "11.1",
-    "An offset in place of a covariate",
-    "two numbers: the coefficient of the treatment, the standard deviation of the patients",
-)
+@exercise("11.1", "An offset in place of a covariate")
 def _offset() -> Solution:
+    """Two numbers: the coefficient of the treatment, the standard deviation of the patients."""
     epil = _epil()
+    trt, patient = linear(trt=epil.trt), group(subject=epil.subject)
 
-    def fit(offset: FloatArray | None, *columns: Linear) -> list[float]:
-        found = glmm(epil.y, *columns, group(subject=epil.subject), offset=offset)
-        return [float(found.beta[-1]), float(found.random["subject"].sd[0])]
+    def estimates(fit: GeneralizedFit) -> list[float]:
+        return [float(fit.beta[-1]), float(fit.random["subject"].sd[0])]
 
-    treatment = linear(trt=epil.trt)
-    coefficient, sd = fit(np.log(epil.base / 4), treatment)
-    return Solution(
-        np.array([coefficient, sd]),
-        {
-            "the offset is missing": fit(None, treatment),
-            "the baseline is to be an offset, not a covariate": fit(
-                None, linear(lbase=epil.lbase, trt=epil.trt)
-            ),
-            "the second number is to be a standard deviation, not a variance": [
-                coefficient,
-                sd**2,
-            ],
-        },
-    )
+    coefficient, sd = estimates(glmm(epil.y, trt, patient, offset=np.log(epil.base / 4)))
+    mistakes = {
+        "the offset is missing": estimates(glmm(epil.y, trt, patient)),
+        "the baseline is to be an offset, not a covariate": estimates(_fit(epil.y)),
+        "the second number is to be a standard deviation, not a variance": [coefficient, sd**2],
+    }
+    return Solution([coefficient, sd], mistakes)
 
 
-@exercise(
-    "11.2",
-    "The next term",
-    "two numbers: the term, and the difference of the logarithms (true minus Laplace)",
-    points=2,
-)
+@exercise("11.2", "The next term", points=2)
 def _next_term() -> Solution:
+    """Two numbers: the term, and the difference of the logarithms (true minus Laplace)."""
     theta, M = 0.5, 8.0
     v = theta**2 * M
     term = theta**2 * v * (2 * v - 3) / (24 * (1 + v) ** 3)
@@ -72,95 +50,66 @@ def _next_term() -> Solution:
     step = theta * x / np.sqrt(1 + v)
     g = -(x**2) / (2 * (1 + v)) - M * (np.expm1(step) - step)
     difference = float(np.log(np.sum(w * np.exp(g + x**2 / 2)) / np.sqrt(2 * np.pi)))
-    return Solution(
-        np.array([term, difference]),
-        {
-            "the second number is to be a difference of logarithms, true minus Laplace": [
-                term,
-                -difference,
-            ],
-            "this is on the scale of the deviance": [-2 * term, -2 * difference],
-        },
-    )
+    turned = [term, -difference]
+    mistakes = {
+        "the second number is to be a difference of logarithms, true minus Laplace": turned,
+        "this is on the scale of the deviance": [-2 * term, -2 * difference],
+    }
+    return Solution([term, difference], mistakes)
 
 
-@exercise(
-    "11.3",
-    "How many nodes?",
-    "two whole numbers of nodes: at the Laplace estimates, and with theta = 2",
-)
+@exercise("11.3", "How many nodes?")
 def _nodes() -> Solution:
-    epil, fit = _epil(), _laplace()
+    """Two whole numbers of nodes: at the Laplace estimates, and with theta = 2."""
+    epil = _epil()
+    fit = _fit(epil.y)
     X = np.column_stack([np.ones(len(epil)), epil.lbase, epil.trt == "progabide"])
 
-    def needed(theta: float, tolerance: float = 1e-6) -> int:
-        arguments = theta, fit.beta, epil.y, X, epil.subject
-        best = adaptive_gauss_hermite_deviance(*arguments, 60)
-        return next(
-            nodes
-            for nodes in range(1, 61)
-            if abs(adaptive_gauss_hermite_deviance(*arguments, nodes) - best) < tolerance
-        )
+    def needed(tolerance: float) -> list[int]:
+        found = []
+        for theta in (fit.theta[0], 2.0):
+            arguments = theta, fit.beta, epil.y, X, epil.subject
+            d = [adaptive_gauss_hermite_deviance(*arguments, nodes) for nodes in range(1, 61)]
+            found.append(1 + int(np.argmax(np.abs(np.subtract(d, d[-1])) < tolerance)))
+        return found
 
-    theta = float(fit.theta[0])
-    return Solution(
-        np.array([needed(theta), needed(2.0)]),
-        {
-            "the deviance is to be within 1e-6, its half, the log-likelihood, is not enough": [
-                needed(theta, 2e-6),
-                needed(2.0, 2e-6),
-            ]
-        },
-    )
+    half = "its half, the log-likelihood, is not enough"
+    mistakes = {f"the deviance is to be within 1e-6, {half}": needed(2e-6)}
+    return Solution(needed(1e-6), mistakes)
 
 
-@exercise(
-    "11.4",
-    "A patient and the population",
-    "four numbers: two means of counts, two probabilities; of a patient with b = 0 first",
-    points=2,
-)
+@exercise("11.4", "A patient and the population", points=2)
 def _population() -> Solution:
+    """Four numbers: two means of counts, two probabilities; of a patient with b = 0 first."""
     epil = _epil()
-    counts = glmm(epil.y, *_terms(), method="agq")
+    counts = _fit(epil.y, method="agq")
     fewer = (epil.y < epil.base / 4).astype(float)
-    odds = glmm(fewer, *_terms(), family="bernoulli", method="agq")
+    odds = _fit(fewer, family="bernoulli", method="agq")
     tau, tau_p = (float(fit.random["subject"].sd[0]) for fit in (counts, odds))
-    eta = float(odds.beta[0] + odds.beta[2])
     x, w = hermegauss(40)
-    w = w / w.sum()
 
-    def answer(tau: float, tau_p: float, eta: float) -> list[float]:
-        return [
-            float(np.exp(counts.beta[0])),
-            float(np.exp(counts.beta[0] + tau**2 / 2)),
-            float(1 / (1 + np.exp(-eta))),
-            float(np.sum(w / (1 + np.exp(-eta - tau_p * x)))),
-        ]
+    def answer(tau2: float, eta: float) -> list[float]:
+        mean = float(np.exp(counts.beta[0]))
+        p = expit(eta + tau_p * np.append(0, x))
+        return [mean, mean * float(np.exp(tau2 / 2)), float(p[0]), float(w @ p[1:] / w.sum())]
 
-    return Solution(
-        np.array(answer(tau, tau_p, eta)),
-        {
-            "the patients of the second part are on progabide": answer(
-                tau, tau_p, float(odds.beta[0])
-            ),
-            "tau is a standard deviation, and is to be squared in the exponent": answer(
-                float(np.sqrt(tau)), tau_p, eta
-            ),
-        },
-    )
+    eta = float(odds.beta[0] + odds.beta[2])
+    mistakes = {
+        "the patients of the second part are on progabide": answer(tau**2, float(odds.beta[0])),
+        "tau is a standard deviation, and is to be squared in the exponent": answer(tau, eta),
+    }
+    return Solution(answer(tau**2, eta), mistakes)
 
 
-@exercise("11.5", "Rows that vary", "one ratio of variance to mean, at a mean of 8", points=2)
+@exercise("11.5", "Rows that vary", points=2)
 def _rows() -> Solution:
+    """One ratio of variance to mean, at a mean of 8."""
     epil = _epil()
-    fit = glmm(epil.y, *_terms(), group(row=np.arange(len(epil))))
+    fit = _fit(epil.y, group(row=np.arange(len(epil))))
     tau = float(fit.random["row"].sd[0])
-    return Solution(
-        1 + 8 * np.expm1(tau**2),
-        {
-            "the Poisson variance of the counts is missing": 8 * np.expm1(tau**2),
-            "this is the variance of the logarithm, not of the mean": 1 + 8 * tau**2,
-            "this is the variance, not its ratio to the mean": 8 + 64 * np.expm1(tau**2),
-        },
-    )
+    mistakes = {
+        "the Poisson variance of the counts is missing": 8 * np.expm1(tau**2),
+        "this is the variance of the logarithm, not of the mean": 1 + 8 * tau**2,
+        "this is the variance, not its ratio to the mean": 8 + 64 * np.expm1(tau**2),
+    }
+    return Solution(1 + 8 * np.expm1(tau**2), mistakes)

@@ -1,18 +1,16 @@
 """Data, sums of squares and fits that the answers of several chapters use."""
 
 from functools import cache
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth.datasets import Gasoline, SleepStudy, load_gasoline, load_sleepstudy, load_volvo
+from mixedsmooth import group, linear, lmm
+from mixedsmooth.datasets import load_gasoline, load_sleepstudy, load_volvo
 from mixedsmooth.derivations.likelihood import grouping_columns
 from mixedsmooth.derivations.spline import PenalizedFit, choose_gcv, spline_basis, spline_penalty
 from mixedsmooth.exercises._diagnosis import FloatArray
-from mixedsmooth.model.fit import Method
-from mixedsmooth.model.lmm import lmm
-from mixedsmooth.model.terms import group, linear
 
 
 class Rows(NamedTuple):
@@ -44,16 +42,7 @@ class Engines(NamedTuple):
     S: FloatArray
 
 
-@cache
-def sleep_study() -> SleepStudy:
-    """Load the sleep study, once."""
-    return load_sleepstudy()
-
-
-@cache
-def gasoline() -> Gasoline:
-    """Load the gasoline data, once."""
-    return load_gasoline()
+sleep_study, gasoline = cache(load_sleepstudy), cache(load_gasoline)
 
 
 @cache
@@ -96,7 +85,7 @@ def gcv_fit() -> PenalizedFit:
     return choose_gcv(y, X, S)
 
 
-def fit_intercepts(rows: Rows, method: Method = "ML") -> Intercepts:
+def fit_intercepts(rows: Rows, method: Literal["ML", "REML"] = "ML") -> Intercepts:
     """Fit a random intercept for each group."""
     columns = {f"x{j}": column for j, column in enumerate(rows.X.T[1:])}
     fit = lmm(rows.y, linear(**columns), group(group=rows.group), method=method)

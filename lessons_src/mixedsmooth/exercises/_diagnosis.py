@@ -7,8 +7,8 @@ finding tells a digit of the answer.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,12 @@ Quantity: TypeAlias = Literal[
 
 SMALL = 0.01  # an entry below this part of the largest need not be right to as many digits
 NEAR = 0.02  # relative distance that is called close
-FACTORS = (2.0, 3.0, 4.0, math.sqrt(2), math.pi, 2 * math.pi)  # that are forgotten most
-MOST_ROWS = 400  # a factor n or sqrt(n) is looked for up to this n
+COMMON_FACTOR = "all off by a common factor: a missing square root, 2 or n, or other units"
+NOT_THE_SAME = (
+    "close, but not the same: an approximation, a search that stopped early, numbers rounded on "
+    "the way, or another estimate"
+)
 ROUNDING = 1e-9  # relative error of the computer's arithmetic
-UNMISTAKABLE = 1e-7  # a factor n of one number must fit this well: there are many n
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,11 @@ class Finding:
         A word for it: ``"right"``, ``"sign"``, ``"shape"``, ...
     message : str
         What to tell the reader.
+
+    Examples
+    --------
+    >>> Finding("sign", "the sign is wrong").kind
+    'sign'
     """
 
     kind: str
@@ -62,6 +69,12 @@ class Target:
         Typical wrong answers, each with a hint before it.
     simulated : bool
         Whether chance moves the answer, and not the last digit.
+
+    Examples
+    --------
+    >>> target = Target(np.array([2.0, 3.0]), np.array([0.1, 0.1]), 2, "", "two numbers", (), False)
+    >>> target.fits(np.array([2.05, 3.0])), target.right_entries(np.array([2.05, 9.0]))
+    (True, array([ True, False]))
     """
 
     value: FloatArray
@@ -170,9 +183,7 @@ def as_numbers(given: object) -> FloatArray | None:
     """
     try:
         array = np.asarray(given)
-        if array.dtype.kind not in "iufO":
-            return None
-        return array.astype(np.float64)
+        return array.astype(np.float64) if array.dtype.kind in "iufO" else None
     except (TypeError, ValueError):
         return None
 
@@ -189,18 +200,15 @@ def _infinite(given: FloatArray, target: Target) -> Finding | None:
 
 
 def _right(given: FloatArray, target: Target) -> Finding | None:
-    if not target.fits(given):
-        return None
-    return Finding(
-        "right", "right, as far as a simulation can tell" if target.simulated else "right"
-    )
+    how = "right, as far as a simulation can tell" if target.simulated else "right"
+    return Finding("right", how) if target.fits(given) else None
 
 
 def _shaped(given: FloatArray, target: Target) -> Finding | None:
     if given.shape == target.value.shape:
         return None
-    if target.value.ndim == 2 and target.fits(given.T):
-        return Finding("transposed", "transposed: exchange rows and columns")
+    if turned := _transposed(given, target):
+        return turned
     wanted = f"wanted: {target.wanted}; found {_shape(given)}"
     if target.value.ndim > 0 and "shape" not in target.wanted:
         wanted = f"wanted: {target.wanted}, {_shape(target.value)}; found {_shape(given)}"
@@ -245,7 +253,7 @@ def _permuted(given: FloatArray, target: Target) -> Finding | None:
 
 
 def _factor(given: FloatArray, target: Target) -> Finding | None:
-    """Look for one number that, divided out, makes all right."""
+    """Look for a factor that, divided out, makes all right: of one number, 2 or a power of ten."""
     value = target.value
     if not value.any() or not given.any():
         return None
@@ -259,17 +267,16 @@ def _factor(given: FloatArray, target: Target) -> Finding | None:
         return Finding("factor", units + turned)
     if target.simulated:
         return None
+    if target.fits(sizes / 2) or target.fits(sizes * 2):
+        return Finding("factor", f"off by a factor of 2{turned}")
     if np.count_nonzero(value) == 1:  # any number is a factor times another
-        known = any(target.fits(sizes / c) or target.fits(sizes * c) for c in FACTORS)
-        if not (known or _counts(abs(factor))):
-            return None
-    which = "off by a factor" if given.size == 1 else "all off by a common factor"
-    return Finding("factor", f"{which}: a missing square root, 2 or n, or other units{turned}")
+        return None
+    return Finding("factor", f"{COMMON_FACTOR}{turned}")
 
 
 def _rounded(given: FloatArray, target: Target) -> Finding | None:
     """Look whether the right numbers, rounded to fewer digits or decimals, were given."""
-    if target.simulated:
+    if target.simulated or not given.any():  # 0 is a number rounded only where others stand by it
         return None
     value = target.value
     for digits in range(target.digits - 1, 0, -1):
@@ -286,13 +293,8 @@ def _close(given: FloatArray, target: Target) -> Finding | None:
     far = 3 * target.slack if target.simulated else NEAR * np.abs(target.value)
     if not np.all(np.abs(given - target.value) <= far):
         return None
-    if target.simulated:
-        return Finding("near", "near, but further off than chance explains")
-    return Finding(
-        "near",
-        "close, but not the same: an approximation, a search that stopped early, "
-        "numbers rounded on the way, or another estimate",
-    )
+    chance = "near, but further off than chance explains"
+    return Finding("near", chance if target.simulated else NOT_THE_SAME)
 
 
 def _partly(given: FloatArray, target: Target) -> Finding | None:
@@ -303,17 +305,8 @@ def _partly(given: FloatArray, target: Target) -> Finding | None:
     first = ", ".join(str(i) for i in np.argwhere(~right)[0])
     message = f"{count} of {n} entries {'is' if count == 1 else 'are'} right"
     message += f"; the first that is not is [{first}]"
-    rest = Target(
-        target.value[~right],
-        target.slack[~right],
-        target.digits,
-        target.quantity,
-        target.wanted,
-        (),
-        target.simulated,
-    )
-    questions = (_rounded, _undone) if count == n - 1 else (_rounded, _undone, _factor)
-    for question in questions:
+    rest = replace(target, value=target.value[~right], slack=target.slack[~right], mistakes=())
+    for question in (_rounded, _undone, *([_factor] if n - count > 1 else [])):
         finding = question(given[~right], rest)
         if finding is not None:
             return Finding("some", f"{message}. Of the rest: {finding.message}")
@@ -321,26 +314,14 @@ def _partly(given: FloatArray, target: Target) -> Finding | None:
 
 
 _Question: TypeAlias = Callable[[FloatArray, Target], Finding | None]
-_QUESTIONS: tuple[_Question, ...] = (
-    _infinite,
-    _right,
-    _shaped,
-    _rounded,
-    _typical,
-    _transposed,
-    _undone,
-    _permuted,
-    _factor,
-    _close,
-    _partly,
-)
+_FIRST: tuple[_Question, ...] = (_infinite, _right, _shaped, _rounded, _typical, _transposed)
+_QUESTIONS = (*_FIRST, _undone, _permuted, _factor, _close, _partly)
 
 
 # Slips, and how they are undone -------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Slip:
+class _Slip(NamedTuple):
     """A slip that turns what is asked into what was given, for one kind of quantity or any."""
 
     kind: str
@@ -361,33 +342,17 @@ def _times(factor: float) -> Callable[[FloatArray, FloatArray], FloatArray]:
     return lambda given, value: factor * given
 
 
+# fmt: off
 _SLIPS = (
-    _Slip(
-        "variance",
-        "standard deviation",
-        "a variance, where a standard deviation is asked",
-        _root,
-    ),
-    _Slip(
-        "variance",
-        "variance",
-        "a standard deviation, where a variance is asked",
-        _square,
-    ),
+    _Slip("variance", "standard deviation",
+          "a variance, where a standard deviation is asked", _root),
+    _Slip("variance", "variance", "a standard deviation, where a variance is asked", _square),
     _Slip("sign", "log-likelihood", "minus the log-likelihood", _times(-1)),
     _Slip("likelihood", "log-likelihood", "the deviance, not the log-likelihood", _times(-0.5)),
-    _Slip(
-        "sign",
-        "negative log-likelihood",
-        "the log-likelihood, where minus the log-likelihood is asked",
-        _times(-1),
-    ),
-    _Slip(
-        "likelihood",
-        "negative log-likelihood",
-        "twice what is asked: the deviance, not minus the log-likelihood",
-        _times(0.5),
-    ),
+    _Slip("sign", "negative log-likelihood",
+          "the log-likelihood, where minus the log-likelihood is asked", _times(-1)),
+    _Slip("likelihood", "negative log-likelihood",
+          "twice what is asked: the deviance, not minus the log-likelihood", _times(0.5)),
     _Slip("likelihood", "deviance", "the log-likelihood, not the deviance", _times(-2)),
     _Slip("likelihood", "deviance", "minus the log-likelihood, not the deviance", _times(2)),
     _Slip("sign", "", "the sign is wrong", _times(-1)),
@@ -396,17 +361,16 @@ _SLIPS = (
     _Slip("log", "", "the logarithm of what is asked", lambda given, value: np.exp(given)),
     _Slip("log", "", "the logarithm of what is asked, to base 10", lambda given, value: 10**given),
     _Slip("exp", "", "the exponential of what is asked", lambda given, value: np.log(given)),
-    _Slip("reciprocal", "", "one divided by what is asked", lambda given, value: 1 / given),
+    _Slip("reciprocal", "", "one divided by what is asked", lambda given, value: 1 / given)
 )
+# fmt: on
 
 
 # Small helpers ------------------------------------------------------------------------------------
 
 
 def _shape(array: FloatArray) -> str:
-    if array.ndim == 0:
-        return "one number"
-    return f"shape {array.shape}"
+    return f"shape {array.shape}" if array.ndim else "one number"
 
 
 def _place(size: FloatArray) -> FloatArray:
@@ -422,15 +386,6 @@ def _to_digits(value: FloatArray, digits: int) -> FloatArray:
 
 def _too_coarse(kept: int, target: Target) -> Finding:
     whole = np.array_equal(target.value, np.round(target.value))
-    need = "all digits" if whole else f"at least {target.digits}"
-    if kept == 0:
-        return Finding("rounded", f"rounded too coarsely: give {need}")
-    return Finding("rounded", f"right to {kept} digit{'s' if kept > 1 else ''}: give {need}")
-
-
-def _counts(factor: float) -> bool:
-    """Whether a factor, or one divided by it, is a number of rows or the root of one."""
-    n = np.arange(2, MOST_ROWS + 1)
-    candidates = np.concatenate([n, np.sqrt(n)])
-    candidates = np.concatenate([candidates, 1 / candidates])
-    return bool(np.any(np.abs(factor / candidates - 1) < UNMISTAKABLE))
+    need = "all digits" if whole else f"at least {target.digits} digits"
+    how = f"right to {kept} digit{'s' if kept > 1 else ''}" if kept else "rounded too coarsely"
+    return Finding("rounded", f"{how}: give {need}")

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from inspect import getdoc
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -26,6 +27,11 @@ class Solution:
     spread : array_like, optional
         How far an answer may be off, where it is not a number of digits that decides: by chance,
         in a simulation, or by the digits of a print.
+
+    Examples
+    --------
+    >>> Solution([3.0, 4.0], {"these are the squares": [9.0, 16.0]}).mistakes
+    {'these are the squares': [9.0, 16.0]}
     """
 
     right: Answer
@@ -55,6 +61,12 @@ class Exercise:
         How many digits are asked for.
     simulated : bool
         Whether the answer comes from a simulation, so that chance moves it.
+
+    Examples
+    --------
+    >>> exercise = EXERCISES["2.3"]
+    >>> exercise.title, exercise.points, exercise.digits
+    ('A covariance that no random intercept can make', 1, 4)
     """
 
     number: str
@@ -68,12 +80,24 @@ class Exercise:
 
     @property
     def chapter(self) -> int:
-        """The chapter it stands in."""
+        """The chapter it stands in.
+
+        Examples
+        --------
+        >>> EXERCISES["2.3"].chapter
+        2
+        """
         return int(self.number.split(".")[0])
 
     @property
     def answer_name(self) -> str:
-        """The name that the book gives to the answer, such as ``answer_3_2``."""
+        """The name that the book gives to the answer, such as ``answer_3_2``.
+
+        Examples
+        --------
+        >>> EXERCISES["2.3"].answer_name
+        'answer_2_3'
+        """
         return f"answer_{self.number.replace('.', '_')}"
 
 
@@ -88,7 +112,6 @@ Solver: TypeAlias = Callable[[], Solution]
 def exercise(
     number: str,
     title: str,
-    wanted: str,
     *,
     points: int = 1,
     quantity: Quantity = "",
@@ -97,22 +120,57 @@ def exercise(
 ) -> Callable[[Solver], Solver]:
     """Enter the function below it, which computes the solution, into the list of exercises.
 
+    What is wanted is the docstring of that function: a sentence, and behind a blank line another
+    one if the first is not enough.
+
     Parameters
     ----------
-    number, title, wanted, points, quantity, digits, simulated
+    number, title, points, quantity, digits, simulated
         Attributes of the `Exercise`.
 
     Returns
     -------
     callable
         Decorator of a function without arguments that returns a `Solution`.
+
+    Examples
+    --------
+    >>> @exercise("0.1", "A sum")
+    ... def _a_sum() -> Solution:
+    ...     'The sum of 1 and 2.'
+    ...     return Solution(1 + 2, {"this is the product": 1 * 2})
+    >>> _entered.pop("0.1").wanted
+    'the sum of 1 and 2'
     """
 
     def enter(solve: Solver) -> Solver:
         once = cache(solve)
+        wanted = wanted_by(getdoc(solve) or "")
         _entered[number] = Exercise(
             number, title, wanted, points, once, quantity, digits, simulated
         )
         return once
 
     return enter
+
+
+def wanted_by(docstring: str) -> str:
+    r"""Make one phrase of the sentences of a docstring, to stand behind ``wanted:``.
+
+    Parameters
+    ----------
+    docstring : str
+        One sentence, or two paragraphs.
+
+    Returns
+    -------
+    str
+        In lower case, without the period at the end, and with a colon between the two.
+
+    Examples
+    --------
+    >>> wanted_by("Two numbers.\n\nMean and variance,\nin ms.")
+    'two numbers: mean and variance, in ms'
+    """
+    parts = [" ".join(part.split()).removesuffix(".") for part in docstring.split("\n\n")]
+    return ": ".join(part[:1].lower() + part[1:] for part in parts)
