@@ -18,7 +18,8 @@ import mixedsmooth as ms
 from mixedsmooth import published
 from mixedsmooth.derivations.likelihood import grouping_columns
 from mixedsmooth.derivations.reml import ProfiledFit, fit_profiled
-from mixedsmooth.model.bases import BASES, Basis, Scaling, Smooth, construct, cr, cs, ps, rk, split
+from mixedsmooth.model.bases import BASES, Basis, cr, cs, ps, rk
+from mixedsmooth.model.smooths import Scaling, Split, construct, split
 
 FloatArray = NDArray[np.float64]
 
@@ -41,7 +42,7 @@ def basis_of(case: dict[str, Any]) -> Basis:
 
 
 def penalized_fit(
-    smooth: Smooth, x: FloatArray, y: FloatArray, lam: float, at: ArrayLike
+    smooth: Split, x: FloatArray, y: FloatArray, lam: float, at: ArrayLike
 ) -> tuple[FloatArray, float]:
     """Fitted values at new points, and effective degrees of freedom, for lambda b'b."""
 
@@ -79,7 +80,8 @@ def test_constraint_and_scale_are_mgcvs(key: str) -> None:
     assert_allclose(basis.columns(case["at"]) @ Z_c, case["X_absorbed"], rtol=0, atol=1e-12)
     S = Z_c.T @ basis.S @ Z_c / smooth.scale
     assert_allclose(S, case["S_absorbed"], rtol=0, atol=1e-12 * np.abs(case["S"]).max())
-    assert smooth.to_random.shape[1] == min(case["rank"], len(S))
+    (to_random,) = smooth.to_random
+    assert to_random.shape[1] == min(case["rank"], len(S))
 
 
 @pytest.mark.parametrize("key", CASES)
@@ -129,7 +131,7 @@ def test_volvo_fit_with_reproducing_kernel(reference: dict[str, Any]) -> None:
 # ---- gamm4 ----
 
 
-def gamm(smooth: Smooth) -> tuple[ProfiledFit, list[float]]:
+def gamm(smooth: Split) -> tuple[ProfiledFit, list[float]]:
     """Fit the sleep study by REML; the variances of subjects, smooth and residuals."""
     sleep = ms.load_sleepstudy()
     Z_subject, _ = grouping_columns(sleep.subject)
@@ -146,7 +148,7 @@ def gamm(smooth: Smooth) -> tuple[ProfiledFit, list[float]]:
     return fit, [*(fit.sigma * fit.theta) ** 2, fit.sigma**2]
 
 
-def variances_at_the_root(smooth: Smooth, start: list[float]) -> list[float]:
+def variances_at_the_root(smooth: Split, start: list[float]) -> list[float]:
     """Polish the variances of the model without fixed columns: there REML has no slope.
 
     tr(P V_i) = y' P V_i P y for V = sum of variance_i V_i, P = V^-1 - V^-1 1 (1' V^-1 1)^-1 1' V^-1
@@ -195,7 +197,7 @@ def test_gamm4_without_shrinkage(reference: dict[str, Any]) -> None:
     line = reference["gamm4_linear"]["variance"]
     assert_allclose(variances, [line[0], 0, line[1]], rtol=1e-6, atol=1e-6)
     assert_allclose(np.abs(fit.beta), np.abs(want["beta"]), rtol=1e-6)
-    assert smooth.null_names == ("linear",)
+    assert smooth.to_fixed.shape[1] == 1
 
 
 def test_scalings_differ_by_the_factor_between_two_versions_of_mgcv() -> None:
@@ -344,8 +346,9 @@ def test_cs_replaces_the_two_zero_eigenvalues(k: int) -> None:
 def test_split_is_constrained_complete_and_of_unit_penalty(kind: str, scaling: Scaling) -> None:
     smooth = construct(UNEVEN, kind, k=8, scaling=scaling)
     basis, m = smooth.basis, smooth.to_fixed.shape[1]
-    k, r = basis.S.shape[0], smooth.to_random.shape[1]
-    assert m == len(smooth.null_names) == {"cr": 1, "cs": 0, "cc": 0, "ps": 1, "rk": 1}[kind]
+    F, (R,) = smooth.to_fixed, smooth.to_random
+    k, r = basis.S.shape[0], R.shape[1]
+    assert m == {"cr": 1, "cs": 0, "cc": 0, "ps": 1, "rk": 1}[kind]
     assert m + r == k - 1
     # each column sums to zero over the data
     C = np.column_stack([smooth.fixed(UNEVEN), smooth.random(UNEVEN)])
@@ -355,7 +358,6 @@ def test_split_is_constrained_complete_and_of_unit_penalty(kind: str, scaling: S
     coefficients = np.linalg.lstsq(everything, B, rcond=None)[0]
     assert_allclose(everything @ coefficients, B, atol=1e-9)
     # penalties: none for fixed, the identity for random, none between
-    F, R = smooth.to_fixed, smooth.to_random
     assert_allclose(R.T @ basis.S @ R / smooth.scale, np.eye(r), atol=1e-8)
     assert_allclose(basis.root @ F, 0, atol=1e-12 * np.abs(basis.root).max())
     assert_allclose(np.linalg.norm(F, axis=0), 1, rtol=1e-12)
@@ -375,8 +377,9 @@ def test_signs_do_not_depend_on_rounding(kind: str) -> None:
     x = np.linspace(0, 1, 31)  # symmetric: entries of an eigenvector tie in size
     one, two = construct(x, kind, k=8), construct(3 * x, kind, k=8)
     if kind != "cc":  # eigenvalues of the equidistant cyclic spline come in pairs
-        assert_allclose(one.to_random, two.to_random, atol=1e-6 * np.abs(one.to_random).max())
-        for column in np.column_stack([one.to_fixed, one.to_random]).T:
+        (R,), (R_two,) = one.to_random, two.to_random
+        assert_allclose(R, R_two, atol=1e-6 * np.abs(R).max())
+        for column in np.column_stack([one.to_fixed, R]).T:
             large = column[np.abs(column) > 1e-6 * np.abs(column).max()]
             assert large[-1] > 0
     assert_allclose(
@@ -414,7 +417,7 @@ def test_many_uneven_knots_keep_their_digits(kind: str) -> None:
     x = np.random.default_rng(5).lognormal(sigma=1.5, size=2000)
     smooth = construct(x, kind, k=120)
     E = smooth.basis.root / np.sqrt(smooth.scale)
-    R = smooth.to_random
+    (R,) = smooth.to_random
     # eigenvalues of S are 1e-16 of each other and further; those of E only 1e-8
     assert np.linalg.cond(E @ smooth.constraint) > 1e6
     assert_allclose((E @ R).T @ (E @ R), np.eye(R.shape[1]), atol=1e-6)
@@ -483,7 +486,7 @@ def test_bad_knots() -> None:
 
 
 def test_bad_names() -> None:
-    with pytest.raises(ValueError, match="one of cr, cs, cc, ps, rk, found 'tp'"):
+    with pytest.raises(ValueError, match='"ps" or "rk", found'):
         construct(UNEVEN, "tp")
     with pytest.raises(ValueError, match='scaling must be "norm" or "mean", found \'max\''):
         construct(UNEVEN, "cr", scaling="max")  # type: ignore[arg-type]

@@ -22,21 +22,9 @@ from mixedsmooth.derivations.penalized_ls import (
 )
 from mixedsmooth.derivations.reml import restricted_deviance
 from mixedsmooth.model import blocked
-from mixedsmooth.model.blocked import (
-    Blocks,
-    CrossProducts,
-    Factor,
-    Pairs,
-    Shape,
-    cross_products,
-    degrees_of_freedom,
-    deviance,
-    factorize,
-    gradient,
-    pack,
-    solve,
-    unpack,
-)
+from mixedsmooth.model.blocked import Blocks, Pairs, Products, SparseBlocks, cross_products
+from mixedsmooth.model.covariance import Covariance, Diagonal, Full, pack, pack_slopes, unpack
+from mixedsmooth.model.engine import Factor, Shape
 from mixedsmooth.model.fit import Method
 from mixedsmooth.model.terms import Term
 
@@ -94,7 +82,14 @@ class RandomModel:
     @property
     def shapes(self) -> list[Shape]:
         """What theta needs to know of the terms."""
-        return [Shape(g.levels, len(g.T), g.correlated) for g in self.groupings]
+        return [
+            Shape(g.levels, (Full if g.correlated else Diagonal)(len(g.T))) for g in self.groupings
+        ]
+
+    @property
+    def covariances(self) -> list[Covariance]:
+        """Which entries of each T are parameters."""
+        return [shape.covariance for shape in self.shapes]
 
     @property
     def scale(self) -> FloatArray:
@@ -103,11 +98,11 @@ class RandomModel:
         for g in self.groupings:
             unit = [1.0] * g.intercept + [1 / self.units[name] for name in g.slopes]
             T.append(np.repeat(np.array(unit)[:, None], len(unit), axis=1))
-        return pack(T, self.shapes)
+        return pack(T, self.covariances)
 
     def Lambda(self, theta: FloatArray) -> FloatArray:  # noqa: N802
         """Return the block diagonal matrix of all T."""
-        T = unpack(theta, self.shapes)
+        T = unpack(theta, self.covariances)
         return np.asarray(
             scipy.linalg.block_diag(
                 *(np.kron(np.eye(g.levels), T_f) for g, T_f in zip(self.groupings, T, strict=True))
@@ -134,9 +129,12 @@ class RandomModel:
         return solve_penalized(y, X, Z, self.Lambda(theta))
 
     @property
-    def cross_products(self) -> CrossProducts:
+    def cross_products(self) -> Products:
         """All that the engine keeps of the data, in the units of the user."""
-        factors = [Factor(g.codes, g.levels, self.effects(g), g.correlated) for g in self.groupings]
+        factors = [
+            Factor(g.codes, self.effects(g), shape)
+            for g, shape in zip(self.groupings, self.shapes, strict=True)
+        ]
         return cross_products(factors, self.X, self.y, self.weights)
 
     @property
@@ -184,7 +182,7 @@ def random_model(seed: int) -> RandomModel:
         )
     model = RandomModel(seed, np.zeros(n), intercept, columns, units, tuple(groupings), weights)
     # y from the model itself: theta in units of one over the covariate
-    theta = model.scale * pack([g.T for g in groupings], model.shapes)
+    theta = model.scale * pack([g.T for g in groupings], model.covariances)
     b = model.Lambda(theta) @ rng.normal(size=model.Z.shape[1])
     noise = rng.normal(size=n) / (1.0 if weights is None else np.sqrt(weights))
     fixed = sum((x / units[name] for name, x in columns.items()), np.full(n, 2.0 * intercept))
@@ -202,7 +200,7 @@ def random_theta(model: RandomModel) -> FloatArray:
             matrix[zero, zero] = 0.0
             if rng.random() < 0.3:
                 matrix[:] = 0.0
-    return model.scale * pack(T, model.shapes)
+    return model.scale * pack(T, model.covariances)
 
 
 SEEDS = range(240)
@@ -235,11 +233,11 @@ def test_the_models_are_of_all_kinds() -> None:
 @every_model
 def test_the_criterion_is_that_of_the_dense_derivation(model: RandomModel) -> None:
     A, theta = model.cross_products, random_theta(model)
-    f = factorize(A, unpack(theta, A.factors))
+    f = A.factorize(unpack(theta, A.covariances))
     # both stand on the cross-products: an error of 1e-8 in r2 would be one of n 1e-8
     for method in ("ML", "REML"):
         expected = model.dense(theta, method)
-        assert_allclose(deviance(A, f, method == "REML"), expected, rtol=1e-9, atol=1e-9)
+        assert_allclose(f.deviance(method == "REML"), expected, rtol=1e-9, atol=1e-9)
 
 
 @every_model
@@ -250,8 +248,8 @@ def test_the_gradient_is_the_slope_of_the_dense_derivation(model: RandomModel) -
         model.scale,
         method_of(model),
     )
-    f = factorize(A, unpack(theta, A.factors))
-    ours = scale * pack(gradient(A, f, method == "REML"), A.factors)
+    f = A.factorize(unpack(theta, A.covariances))
+    ours = scale * pack_slopes(f.gradient(method == "REML"), A.covariances)
     # Along two random directions, by five points: the error is of the order of h^4, and of the
     # rounding of the criterion over h.
     h = 1e-3
@@ -268,8 +266,8 @@ def test_the_gradient_is_the_slope_of_the_dense_derivation(model: RandomModel) -
 @every_model
 def test_the_solution_is_that_of_the_dense_derivation(model: RandomModel) -> None:
     A, theta = model.cross_products, random_theta(model)
-    f = factorize(A, unpack(theta, A.factors))
-    beta, u = solve(A, f)
+    f = A.factorize(unpack(theta, A.covariances))
+    beta, u = f.solve()
     dense = model.dense_solution(theta)
     assert_allclose(beta, dense.beta, rtol=1e-8, atol=1e-9 * np.abs(dense.beta).max())
     ours = np.concatenate([effects.ravel() for effects in u])
@@ -283,7 +281,7 @@ def test_the_solution_is_that_of_the_dense_derivation(model: RandomModel) -> Non
 @every_model
 def test_degrees_of_freedom_are_traces(model: RandomModel) -> None:
     A, theta = model.cross_products, random_theta(model)
-    f = factorize(A, unpack(theta, A.factors))
+    f = A.factorize(unpack(theta, A.covariances))
     _, X, Z = model.weighted
     scaled = Z @ model.Lambda(theta)
     X = X / np.linalg.norm(X, axis=0)
@@ -294,7 +292,7 @@ def test_degrees_of_freedom_are_traces(model: RandomModel) -> None:
         P = np.diag(np.arange(D.shape[1]) < q).astype(float)
         diagonal = np.diag(np.linalg.solve(D.T @ D + P, D.T @ D))[:q]
         at = 0
-        for found, g in zip(degrees_of_freedom(A, f, reml), model.groupings, strict=True):
+        for found, g in zip(f.degrees_of_freedom(reml), model.groupings, strict=True):
             k = len(g.T)
             expected = diagonal[at : at + g.levels * k].reshape(g.levels, k).sum(axis=0)
             assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
@@ -305,8 +303,8 @@ def test_the_gradient_vanishes_where_a_whole_t_is_zero() -> None:
     # the criterion is even in every column of T
     model = MODELS[0]
     A = model.cross_products
-    f = factorize(A, [np.zeros_like(g.T) for g in model.groupings])
-    for slopes in gradient(A, f, reml=True):
+    f = A.factorize([np.zeros_like(g.T) for g in model.groupings])
+    for slopes in f.gradient(reml=True):
         assert_array_equal(slopes, np.zeros_like(slopes))
 
 
@@ -314,29 +312,51 @@ def test_the_gradient_vanishes_where_a_whole_t_is_zero() -> None:
 @pytest.mark.parametrize("reml", [False, True])
 def test_looking_leaves_the_factorization_alone(seed: int, reml: bool) -> None:
     A, theta = MODELS[seed].cross_products, random_theta(MODELS[seed])
-    f = factorize(A, unpack(theta, A.factors))
+    f = A.factorize(unpack(theta, A.covariances))
     L, reduced = f.L.copy(), f.reduced.copy()
-    gradient(A, f, reml)
-    degrees_of_freedom(A, f, reml)
-    solve(A, f)
+    f.gradient(reml)
+    f.degrees_of_freedom(reml)
+    f.solve()
     assert_array_equal(f.L, L)
     assert_array_equal(f.reduced, reduced)
 
 
 def test_it_is_left_alone_where_the_tail_is_an_intercept_alone() -> None:
     # X is one column, and a 1 x 1 block of L is contiguous both ways: a copy is easily a view
-    factor = Factor(np.arange(12) % 3, 3, (np.ones(12),), True)
+    factor = Factor(np.arange(12) % 3, (np.ones(12),), Shape(3, Full(1)))
     A = cross_products([factor], np.ones((12, 1)), np.arange(12.0) ** 2, None)
-    f = factorize(A, [np.eye(1)])
+    f = A.factorize([np.eye(1)])
     L = f.L.copy()
-    gradient(A, f, reml=True)
+    f.gradient(reml=True)
     assert_array_equal(f.L, L)
 
 
 # ---- blocks and pairs ----
 
 
-def coupled(k: int, tail: int) -> tuple[CrossProducts, RandomModel]:
+def in_each_way(model: RandomModel) -> list[Products]:
+    """Cross-products with the block between head and tail in dense blocks, pairs, sparse blocks."""
+    factors = [
+        Factor(g.codes, model.effects(g), shape)
+        for g, shape in zip(model.groupings, model.shapes, strict=True)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocked, "SMALL", -1)
+        A = cross_products(factors, model.X, model.y, model.weights, reused=False)
+        patch.setattr(blocked, "PAIRS", -1)
+        patch.setattr(blocked, "QUICK", -1)
+        in_blocks = cross_products(factors, model.X, model.y, model.weights)
+    assert isinstance(in_blocks.coupling, Blocks)
+    if len(model.groupings) == 1:  # X and y alone are dense in any case
+        assert isinstance(A.coupling, Blocks)
+        return [in_blocks, A]
+    assert isinstance(A.coupling, SparseBlocks)
+    rows = A.coupling.C
+    pairs = blocked._pairs(list(rows), np.diff(rows[0].indptr))
+    return [in_blocks, replace(A, coupling=pairs), A]
+
+
+def coupled(k: int, tail: int) -> RandomModel:
     """Make a head of k effects, and a crossed factor with as many as asked for."""
     rng = np.random.default_rng([k, tail])
     n = 60
@@ -347,21 +367,17 @@ def coupled(k: int, tail: int) -> tuple[CrossProducts, RandomModel]:
         if size
     )
     units = {"u": 1.0, "v": 1.0}
-    model = RandomModel(100, rng.normal(size=n), True, columns, units, groupings, None)
-    return model.cross_products, model
+    return RandomModel(100, rng.normal(size=n), True, columns, units, groupings, None)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
 @pytest.mark.parametrize("tail", [0, 1, 2, 3])
-def test_pairs_blocks_and_loops_are_equal(
-    k: int, tail: int, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("entries", [blocked.ENTRIES, 40])
+def test_pairs_blocks_and_sparse_blocks_are_equal(
+    k: int, tail: int, entries: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    as_pairs, model = coupled(k, tail)
-    monkeypatch.setattr(blocked, "DENSE_PAIRS", 0)
-    monkeypatch.setattr(blocked, "SPARSE_PAIRS", 0)
-    as_blocks, _ = coupled(k, tail)
-    assert isinstance(as_pairs.coupling, Pairs)
-    assert isinstance(as_blocks.coupling, Blocks)
+    monkeypatch.setattr(blocked, "ENTRIES", entries)  # 40: two or three levels at a time
+    model = coupled(k, tail)
     # C_j = Z_j' [Z_t X y] of each level of the head, the slow and certain way
     head = model.groupings[0]
     q = head.levels * k
@@ -374,27 +390,44 @@ def test_pairs_blocks_and_loops_are_equal(
     G = G + G.T
     inner = sum((C_j.T @ M_j @ C_j for C_j, M_j in zip(C, M, strict=True)), np.zeros_like(G))
     outer = np.stack([C_j @ G @ C_j.T for C_j in C], axis=-1)
-    for A in (as_pairs, as_blocks):
+    for A in in_each_way(model):
         assert_allclose(A.coupling.inner(M.transpose(1, 2, 0)), inner, rtol=1e-12, atol=1e-12)
         assert_allclose(A.coupling.outer(G), outer, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_blocks_and_pairs_give_one_criterion(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_ways_give_one_criterion(seed: int) -> None:
     model = MODELS[seed]
     theta = random_theta(model)
     values: list[Any] = []
-    for limit in (blocked.DENSE_PAIRS, 0):
-        monkeypatch.setattr(blocked, "DENSE_PAIRS", limit)
-        monkeypatch.setattr(blocked, "SPARSE_PAIRS", limit)
-        A = model.cross_products
-        f = factorize(A, unpack(theta, A.factors))
-        slopes = model.scale * pack(gradient(A, f, reml=True), A.factors)
-        values.append((type(A.coupling), deviance(A, f, reml=True), slopes))
-    (first, value, slopes), (second, other_value, other_slopes) = values
-    assert (first, second) == (Pairs, Blocks)
-    assert_allclose(value, other_value, rtol=1e-10)
-    assert_allclose(slopes, other_slopes, rtol=1e-8, atol=1e-8 * np.abs(slopes).max())
+    for A in in_each_way(model):
+        f = A.factorize(unpack(theta, A.covariances))
+        slopes = model.scale * pack_slopes(f.gradient(reml=True), A.covariances)
+        values.append((f.deviance(reml=True), slopes))
+    (value, slopes), *others = values
+    for other_value, other_slopes in others:
+        assert_allclose(value, other_value, rtol=1e-10)
+        assert_allclose(slopes, other_slopes, rtol=1e-8, atol=1e-8 * np.abs(slopes).max())
+
+
+def test_pairs_are_chosen_where_levels_touch_few_columns() -> None:
+    # pupils of two subjects in 400 rooms: a pupil has one room, so a handful of pairs
+    rooms = np.arange(4000) // 10
+    factors = [
+        Factor(codes, (np.ones(4000),), Shape(levels, Full(1)))
+        for codes, levels in ((np.arange(4000) // 2, 2000), (rooms, 400))
+    ]
+    X, y = np.ones((4000, 1)), np.cos(np.arange(4000.0))
+    once = cross_products(factors, X, y, reused=False)
+    often = cross_products(factors, X, y)
+    assert isinstance(once.coupling, SparseBlocks)
+    assert isinstance(often.coupling, Pairs)
+    assert isinstance(often.with_response(factors, X, -y, None).coupling, Pairs)
+    assert isinstance(once.with_response(factors, X, -y, None).coupling, SparseBlocks)
+    T = [np.eye(1), 0.5 * np.eye(1)]
+    assert_allclose(
+        often.factorize(T).deviance(reml=True), once.factorize(T).deviance(reml=True), rtol=1e-13
+    )
 
 
 def test_the_order_of_the_blocks_does_not_matter() -> None:
@@ -402,13 +435,13 @@ def test_the_order_of_the_blocks_does_not_matter() -> None:
     model = next(m for m in MODELS if len(m.groupings) == 3)
     theta = random_theta(model)
     expected = model.dense(theta, "REML")
-    T = unpack(theta, model.shapes)
+    T = unpack(theta, model.covariances)
     for first in range(3):
         order = [first, *(i for i in range(3) if i != first)]
         turned = replace(model, groupings=tuple(model.groupings[i] for i in order))
         A = turned.cross_products
-        f = factorize(A, [T[i] for i in order])
-        assert_allclose(deviance(A, f, reml=True), expected, rtol=1e-10)
+        f = A.factorize([T[i] for i in order])
+        assert_allclose(f.deviance(reml=True), expected, rtol=1e-10)
 
 
 # ---- theta ----
@@ -418,23 +451,23 @@ def test_the_order_of_the_blocks_does_not_matter() -> None:
 def test_parameters_are_read_back(seed: int) -> None:
     model = MODELS[seed]
     theta = random_theta(model)
-    assert_array_equal(pack(unpack(theta, model.shapes), model.shapes), theta)
+    assert_array_equal(pack(unpack(theta, model.covariances), model.covariances), theta)
 
 
 def test_theta_is_filled_column_by_column() -> None:
     # Bates et al. (2015), section 2.3
-    full, diagonal = unpack(np.arange(1.0, 9.0), [Shape(4, 3, True), Shape(5, 2, False)])
+    full, diagonal = unpack(np.arange(1.0, 9.0), [Full(3), Diagonal(2)])
     assert_array_equal(full, [[1, 0, 0], [2, 4, 0], [3, 5, 6]])
     assert_array_equal(diagonal, [[7, 0], [0, 8]])
 
 
 def test_a_model_without_residuals_is_told() -> None:
     # 6 rows, 6 levels, and a theta that leaves nothing over
-    factor = Factor(np.arange(6), 6, (np.ones(6),), True)
+    factor = Factor(np.arange(6), (np.ones(6),), Shape(6, Full(1)))
     X, y = np.ones((6, 1)), np.zeros(6)
     A = cross_products([factor], X, y, None)
-    with pytest.raises(np.linalg.LinAlgError, match="pivot 2 of the tail is not positive"):
-        factorize(A, [np.eye(1)])
+    with pytest.raises(np.linalg.LinAlgError, match="a pivot of the tail is not positive"):
+        A.factorize([np.eye(1)])
 
 
 def test_the_conditional_covariance_of_the_derivation_is_the_inverse_here() -> None:
@@ -442,10 +475,10 @@ def test_the_conditional_covariance_of_the_derivation_is_the_inverse_here() -> N
     model = next(m for m in MODELS if len(m.groupings) == 1 and len(m.groupings[0].T) == 2)
     A = model.cross_products
     T = np.array([[0.8, 0.0], [0.3, 0.6]]) * model.scale.max()
-    T = unpack(model.scale * pack([T / model.scale.max()], model.shapes), model.shapes)[0]
-    f = factorize(A, [T])
+    T = unpack(model.scale * pack([T / model.scale.max()], model.covariances), model.covariances)[0]
+    f = A.factorize([T])
     _, _, Z = model.weighted
-    dense = conditional_covariance(Z, np.kron(np.eye(A.factors[0].levels), T), 1.0)
-    for j in range(A.factors[0].levels):
+    dense = conditional_covariance(Z, np.kron(np.eye(A.shapes[0].levels), T), 1.0)
+    for j in range(A.shapes[0].levels):
         block = dense[2 * j : 2 * j + 2, 2 * j : 2 * j + 2]
         assert_allclose(f.M[:, :, j], block, rtol=1e-8)

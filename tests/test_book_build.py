@@ -4,13 +4,16 @@ import io
 import re
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
-from book._ext.libcode import library_code, shorten_docstrings
+from book._ext.libcode import library_code, merge, purge, shorten_docstrings, shown_on
 from book._ext.pages import dropdowns_to_details
 from book._ext.serve import HTML
+from bs4 import BeautifulSoup
+from docutils import nodes  # type: ignore[import-untyped]
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace, patch_docutils
 
@@ -118,11 +121,12 @@ def test_a_long_summary_is_wrapped_to_the_width_of_the_page() -> None:
     assert summary in " ".join(shown.split())
 
 
-def build_page(folder: Path, text: str) -> tuple[str, str, Any]:
-    """Build one page with libcode; return its HTML, the warnings and the environment."""
+def build_pages(folder: Path, **pages: str) -> tuple[str, Sphinx]:
+    """Build pages with libcode into ``html``; return the warnings and the builder of it all."""
     source = folder / "source"
     source.mkdir()
-    (source / "index.md").write_text(text)
+    for name, content in pages.items():
+        (source / f"{name}.md").write_text(content)
     warnings = io.StringIO()
     with patch_docutils(), docutils_namespace():
         app = Sphinx(
@@ -136,12 +140,21 @@ def build_page(folder: Path, text: str) -> tuple[str, str, Any]:
                 "html_theme": "basic",
                 "nitpicky": True,
                 "autodoc_typehints": "none",
+                "numfig": True,
+                "math_numfig": True,
+                "math_eqref_format": "({number})",
             },
             status=None,
             warning=warnings,
         )
         app.build()
-    return (folder / "html/index.html").read_text(), warnings.getvalue(), app.env
+    return warnings.getvalue(), app
+
+
+def build_page(folder: Path, content: str) -> tuple[str, str, Any]:
+    """Build one page with libcode; return its HTML, the warnings and the environment."""
+    warnings, app = build_pages(folder, index=content)
+    return text(folder / "html/index.html"), warnings, app.env
 
 
 @pytest.fixture
@@ -176,6 +189,157 @@ def test_libcode_shows_code_links_its_entry_and_notes_its_file(tmp_path: Path) -
 def test_libcode_with_a_wrong_name_is_an_error_of_the_build(tmp_path: Path, name: str) -> None:
     _, warnings, _ = build_page(tmp_path, f"# Page\n\n```{{libcode}} {name}\n```\n")
     assert "libcode:" in warnings
+
+
+# Both chapters show a function that cites (1.1) and (2.1); that of (2.2) stands in chapter 1. The
+# function that cites (1.2) is shown nowhere and has an entry in the reference. Nothing cites (1.3).
+SCORE = "mixedsmooth.derivations.likelihood.score"
+NEGLOGLIK_MVN = "mixedsmooth.derivations.likelihood.negloglik_mvn"
+FIRST = f"""# First
+
+```{{math}}
+:label: eq-3-star
+y = x
+```
+
+```{{math}}
+:label: eq-3-mvn
+y = x
+```
+
+```{{math}}
+:label: eq-nobody
+y = x
+```
+
+```{{libcode}} {SHOWN}
+{SCORE}
+```
+"""
+SECOND = f"""# Second
+
+```{{math}}
+:label: eq-3-loglik
+y = x
+```
+
+```{{math}}
+:label: eq-3-score
+y = x
+```
+
+```{{libcode}} {SHOWN}
+```
+"""
+CONTENTS = f"""# Book
+
+```{{toctree}}
+:numbered:
+first
+second
+```
+
+```{{eval-rst}}
+.. py:function:: {SHOWN}
+.. py:function:: {SCORE}
+.. py:function:: {NEGLOGLIK_MVN}
+```
+"""
+
+
+@SPHINX_WARNS
+@pytest.mark.usefixtures("extension_path")
+def test_code_links_its_equations_and_equations_their_code(tmp_path: Path) -> None:
+    warnings, app = build_pages(tmp_path, index=CONTENTS, first=FIRST, second=SECOND)
+    assert warnings == ""
+    pages = {
+        name: BeautifulSoup(text(tmp_path / f"html/{name}.html"), "html.parser") for name in ORDER
+    }
+    # the number in the comment leads to the equation, on this page or on another
+    cited = pages["first"].select(".libcode .cited-equation")
+    assert [(a.text, a["href"], a["aria-label"]) for a in cited] == [
+        ("(1.1)", "#equation-eq-3-star", "equation (1.1)"),
+        ("(2.1)", "second.html#equation-eq-3-loglik", "equation (2.1)"),
+        ("(2.2)", "second.html#equation-eq-3-score", "equation (2.2)"),
+    ]
+    places = []
+    for a in cited:
+        line: Any = a.find_parent("span", class_="cited-line")
+        places.append(line["id"])
+        assert "\n" not in line.text
+        assert a.find_parent("span", class_="c1") is not None  # highlighted as a comment still
+        page, _, place = str(a["href"]).partition("#")
+        assert pages[page.removesuffix(".html") or "first"].find(id=place) is not None
+    assert "(eq-3-marginal)" in pages["first"].text  # what no page defines stays as it is
+    # whoever reads the nodes of the page, as the notebooks do, finds the numbers in the code
+    resolved = app.env.get_and_resolve_doctree("first", app.builder)
+    box = next(iter(resolved.findall(nodes.literal_block)))
+    assert "||y* - X* beta||^2 / 2  (2.1)" in box.astext()
+    # the equation leads to the line: of the same page, of another, or to the entry
+    way = "code of equation"
+    assert [links_of(pages, name) for name in ORDER] == [
+        [],
+        [
+            ("(1.1)", f"{way} 1.1: negloglik_transformed", f"#{places[0]}"),
+            ("(1.2)", f"{way} 1.2: negloglik_mvn", f"index.html#{NEGLOGLIK_MVN}"),
+        ],
+        [
+            ("(2.1)", f"{way} 2.1: negloglik_transformed", f"#{places[1]}"),
+            ("(2.2)", f"{way} 2.2: score", f"first.html#{places[2]}"),
+        ],
+    ]
+
+
+ORDER = ("index", "first", "second")
+
+
+def links_of(pages: dict[str, BeautifulSoup], name: str) -> list[tuple[str, str, str]]:
+    """Give the number, the label and the target of each link below an equation of a page."""
+    found = []
+    for link in pages[name].select(".equation-code a"):
+        below: Any = link.find_parent(class_="equation-code")
+        number = below.find_previous_sibling(class_="math").select_one(".eqno").find(string=True)
+        page, _, place = str(link["href"]).partition("#")
+        assert pages[page.removesuffix(".html") or name].find(id=place) is not None
+        spoken = str(link["aria-label"])
+        assert link.text in spoken
+        found.append((str(number), spoken, str(link["href"])))
+    return found
+
+
+def test_what_pages_show_is_forgotten_and_merged() -> None:
+    here, there, app = SimpleNamespace(), SimpleNamespace(), SimpleNamespace()
+    env: Any = here
+    shown_on(env)["old"] = ["a"]
+    purge(app, env, "old")  # type: ignore[arg-type]
+    assert shown_on(env) == {}
+    other: Any = there
+    shown_on(other).update(new=["b"], unread=["c"])
+    merge(app, env, {"new"}, other)  # type: ignore[arg-type]
+    assert shown_on(env) == {"new": ["b"]}
+
+
+@SPHINX_WARNS
+@pytest.mark.usefixtures("extension_path")
+def test_a_line_that_cites_again_has_no_second_anchor(tmp_path: Path) -> None:
+    name = "mixedsmooth.derivations.laplace.penalized_mode"
+    equation = "```{math}\n:label: eq-11-gradient\ny = x\n```\n"
+    page, _, _ = build_page(tmp_path, f"# Page\n\n{equation}\n```{{libcode}} {name}\n```\n")
+    soup = BeautifulSoup(page, "html.parser")
+    assert len(soup.select(".cited-equation")) == 2
+    lines = soup.select(".cited-line")
+    assert [line["id"] for line in lines] == ["eq-11-gradient-in-penalized_mode"]
+    assert "L L' = Lambda' Z' W Z Lambda + I" in lines[0].text
+
+
+@SPHINX_WARNS
+@pytest.mark.usefixtures("extension_path")
+def test_a_private_function_is_shown_without_an_entry(tmp_path: Path) -> None:
+    name = "mixedsmooth.derivations.penalized_ls._pivots"
+    page, warnings, _ = build_page(tmp_path, f"# Page\n\n```{{libcode}} {name}\n```\n")
+    assert warnings == ""
+    assert "_pivots" in page
+    assert ">API<" not in page
 
 
 # ---- pages ----

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from mixedsmooth.derivations.design import lambda_template
 from mixedsmooth.derivations.eigensplit import eigen_split, fit_mixed, z_as_printed
 from mixedsmooth.derivations.likelihood import fit_ml
 from mixedsmooth.derivations.penalized_ls import profiled_deviance
 from mixedsmooth.derivations.reml import (
     fit_profiled,
-    lambda_template,
     restricted_deviance,
     restricted_deviance_from_covariance,
 )

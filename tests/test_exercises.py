@@ -232,12 +232,13 @@ def told(
         ("deviance", -0.5, "likelihood", "the log-likelihood, not the deviance"),
         ("deviance", 0.5, "likelihood", "minus the log-likelihood, not the deviance"),
         ("deviance", -1, "sign", "the sign is wrong"),
-        ("", 2.0, "factor", "off by a factor"),
-        ("", 18**0.5, "factor", "off by a factor"),
-        ("", 1 / 180, "factor", "off by a factor"),
-        ("", -3, "factor", "and the sign is wrong"),
+        ("", 2.0, "factor", "off by a factor of 2"),
+        ("", -0.5, "factor", "off by a factor of 2, and the sign is wrong"),
         ("", 100, "factor", "a power of ten"),
+        ("", -0.001, "factor", "and the sign is wrong"),
         ("", 1.7, "wrong", "none of the usual slips"),
+        ("", 18**0.5, "wrong", "none of the usual slips"),
+        ("", 0, "wrong", "none of the usual slips"),
     ],
 )
 def test_factors_of_one_number(quantity: Quantity, factor: float, kind: str, message: str) -> None:
@@ -246,7 +247,8 @@ def test_factors_of_one_number(quantity: Quantity, factor: float, kind: str, mes
 
 
 def test_any_common_factor_of_several_numbers_is_told() -> None:
-    assert told([2.6, 3.9, 5.2], [2, 3, 4])[0] == "factor"
+    kind, message = told([2.6, 3.9, 5.2], [2, 3, 4])
+    assert (kind, message.split(":")[0]) == ("factor", "all off by a common factor")
     assert told([2.6, 3.9, 5.0], [2, 3, 4])[0] == "wrong"
 
 
@@ -286,13 +288,14 @@ def test_what_is_wrong_with_the_rest_is_told() -> None:
 
 
 def test_rounding_is_told_with_the_digits_that_are_left() -> None:
-    assert told(36, 36.41208)[1] == "right to 2 digits: give at least 4"
-    assert told(40, 36.01208)[1] == "right to 1 digit: give at least 4"
+    assert told(36, 36.41208)[1] == "right to 2 digits: give at least 4 digits"
+    assert told(40, 36.01208)[1] == "right to 1 digit: give at least 4 digits"
     assert told([36.01, 0.2], [36.01208, 0.21])[1].startswith("1 of 2 entries is right")
-    assert told([36.0, 0.2], [36.01208, 0.2134])[1] == "right to 1 digit: give at least 4"
-    assert told([36, 0], [36.01208, 0.2134])[1] == "rounded too coarsely: give at least 4"
+    assert told([36.0, 0.2], [36.01208, 0.2134])[1] == "right to 1 digit: give at least 4 digits"
+    assert told([36, 0], [36.01208, 0.2134])[1] == "rounded too coarsely: give at least 4 digits"
     assert told(3800, 3828)[1] == "right to 2 digits: give all digits"
     assert told(36.01, 36.01208)[0] == "right"
+    assert told(0, 0.2134)[0] == "wrong"  # and not a rounded number
 
 
 def test_a_simulation_may_be_off_by_chance_but_not_by_more() -> None:

@@ -1,7 +1,7 @@
 """What a fit tells: predictions, degrees of freedom, conditional covariances, summaries."""
 
 import xml.etree.ElementTree as ElementTree
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from typing import Any
 
 import numpy as np
@@ -48,15 +48,9 @@ def fit(sleep: ms.SleepStudy) -> Fit:
 @pytest.fixture(scope="module")
 def data(fit: Fit) -> dict[str, Any]:
     """Columns that the model was fitted to, by name."""
-    days, shift = fit.model.covariates
-    subject, room = fit.model.groups
-    assert shift.levels is not None
-    return {
-        "days": days.values,
-        "shift": shift.levels[shift.values],
-        "subject": subject.levels[subject.codes],
-        "room": room.levels[room.codes],
-    }
+    frame = fit.model.frame
+    labels = {name: levels[codes] for name, (codes, levels) in frame.labels.items()}
+    return {"days": frame.numbers["days"], **labels}
 
 
 @pytest.fixture(scope="module")
@@ -148,12 +142,9 @@ def test_parameters_are_counted(fit: Fit) -> None:
     assert_allclose(fit.se, np.sqrt(np.diag(fit.cov_beta)), rtol=1e-14)
 
 
-def test_a_refit_by_the_other_method_is_the_fit_by_it(fit: Fit) -> None:
-    model = fit.model
-    days, shift = model.covariates
-    assert shift.levels is not None
-    linear = ms.linear(days=days.values, shift=shift.levels[shift.values])
-    direct = ms.lmm(model.y, linear, *model.groups, method="ML")
+def test_a_refit_by_the_other_method_is_the_fit_by_it(fit: Fit, data: dict[str, Any]) -> None:
+    linear = ms.linear(days=data["days"], shift=data["shift"])
+    direct = ms.lmm(fit.model.y, linear, *fit.model.groups, method="ML")
     ml = fit.refit("ML")
     assert (fit.method, ml.method) == ("REML", "ML")
     assert ml.converged
@@ -184,6 +175,51 @@ def test_a_refit_of_a_singular_fit(singular: Fit) -> None:
 def test_a_refit_by_an_unknown_method_is_told(fit: Fit) -> None:
     with pytest.raises(ValueError, match='method must be "REML", "ML" or "GCV", found \'AIC\''):
         fit.refit("AIC")  # type: ignore[arg-type]
+
+
+# ---- the same model, another response or a given theta ----
+
+
+@SOME
+def test_at_a_given_theta_it_is_the_dense_derivation(model: RandomModel) -> None:
+    fit = fit_model(model)
+    theta = model.scale * np.random.default_rng([model.seed, 4]).uniform(0.2, 3, len(model.scale))
+    y = model.y[::-1] + 0.5 * model.y
+    other = replace(model, y=y)
+    cases = (model, fit.refit(theta=theta)), (other, fit.with_response(y, theta=theta))
+    for wanted, found in cases:
+        assert found.method == fit.method
+        assert_allclose(found.theta, theta, rtol=1e-9, atol=1e-9 * np.abs(theta).max())
+        expected = wanted.dense(theta, method_of(model))
+        assert_allclose(found.criterion, expected, rtol=1e-9, atol=1e-8)
+        dense = wanted.dense_solution(theta)
+        assert_allclose(found.beta, dense.beta, rtol=1e-7, atol=1e-8 * np.abs(dense.beta).max())
+        b = np.concatenate([r.effects.ravel() for r in found.random.values()])
+        assert_allclose(b, dense.b, rtol=1e-6, atol=1e-8 * np.abs(dense.b).max())
+
+
+@SOME
+def test_another_response_is_a_fit_to_it(model: RandomModel) -> None:
+    fit = fit_model(model)
+    criterion = fit.criterion
+    rng = np.random.default_rng([model.seed, 5])
+    y = rng.permutation(model.y)
+    found, direct = fit.with_response(y), fit_model(replace(model, y=y))
+    assert found.converged == direct.converged
+    assert_allclose(found.criterion, direct.criterion, rtol=0, atol=1e-7)
+    assert_array_equal(found.model.y, y)
+    assert_allclose(found.fitted + found.residuals, y, rtol=1e-12)
+    # the first fit is what it was, and is found again
+    assert_array_equal(fit.model.y, model.y)
+    assert fit.criterion == criterion
+    assert_allclose(found.with_response(model.y).criterion, criterion, rtol=0, atol=1e-7)
+
+
+def test_a_theta_that_does_not_fit_is_told(fit: Fit) -> None:
+    with pytest.raises(ValueError, match="theta must have the 4 entries of theta, found 1"):
+        fit.refit(theta=[1.0])
+    with pytest.raises(ValueError, match=r"theta has 1 value\(s\) that are NaN"):
+        fit.with_response(fit.model.y, theta=[1, 1, 1, np.nan])
 
 
 # ---- predictions ----
@@ -244,18 +280,18 @@ BAD_DATA: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "new label of a fixed factor": (
         ROW | {"shift": ["day", "noon"]},
-        "shift has the new label noon; the model knows day, late, night",
+        "shift has the new label noon, for which .* learned; the model knows day, late, night$",
     ),
     "new group": (
         ROW | {"subject": ["308", "007"]},
-        'subject has the new label 007, for which nothing was learned; new_levels="population"',
+        'subject has the new label 007, for which nothing was learned; .*; new_levels="population"',
     ),
     "NaN": (ROW | {"days": [np.nan, 1]}, r"days has 1 value\(s\) that are NaN"),
     "missing label": (ROW | {"subject": ["308", None]}, r"subject has 1 missing label\(s\)"),
     "numbers for labels": (ROW | {"subject": [308, 309]}, "labels must be of the kind"),
     "lengths": (
         ROW | {"days": [1, 2, 3]},
-        "data must have columns of one length; found .*'days': 3, 'shift': 2",
+        "data must have columns of one length; found .*'days': 3, .*'shift': 2",
     ),
     "a factor too long": (
         ROW | {"room": [1, 2, 3]},
@@ -273,13 +309,19 @@ def test_bad_data_are_told(columns: dict[str, Any], message: str, fit: Fit) -> N
 
 def test_a_slope_of_another_length_is_told(sleep: ms.SleepStudy) -> None:
     fit = ms.lmm(sleep.reaction, ms.group(intercept=False, subject=sleep.subject, days=sleep.days))
-    with pytest.raises(ValueError, match=r"columns of one length; found .*'subject': 2, 'days': 1"):
+    with pytest.raises(ValueError, match=r"columns of one length; found .*'days': 1, 'subject': 2"):
         fit.predict({"subject": ["308", "309"], "days": [1]})
 
 
 def test_no_data_are_told(singular: Fit) -> None:
     with pytest.raises(ValueError, match=r"columns of one length; found \{\}"):
         singular.predict({}, effects=False)
+
+
+def test_a_new_label_of_a_covariate_has_no_mean(fit: Fit) -> None:
+    # the effects of a new group have mean zero; a new treatment has no coefficient
+    with pytest.raises(ValueError, match="shift has the new label noon"):
+        fit.predict(ROW | {"shift": ["day", "noon"]}, new_levels="population")
 
 
 def test_an_unknown_way_with_new_levels_is_told(fit: Fit) -> None:
@@ -495,9 +537,9 @@ def test_effects_agree_with_the_covariance_form(fit: Fit, data: dict[str, Any]) 
     subject, room = model.groups
     Z = np.zeros((180, 42))
     rows = np.arange(180)
-    Z[rows, 2 * subject.codes] = 1
-    Z[rows, 2 * subject.codes + 1] = data["days"]
-    Z[rows, 36 + room.codes] = 1
+    Z[rows, 2 * subject.codes(model.frame)] = 1
+    Z[rows, 2 * subject.codes(model.frame) + 1] = data["days"]
+    Z[rows, 36 + room.codes(model.frame)] = 1
     by_term = [fit.random["subject"].cov] * 18 + [fit.random["room"].cov] * 6
     G = scipy.linalg.block_diag(*by_term)
     V = Z @ G @ Z.T + fit.sigma**2 * np.eye(180)

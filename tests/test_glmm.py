@@ -10,16 +10,17 @@ import scipy.integrate
 import scipy.optimize
 import scipy.special
 import scipy.stats
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
 import mixedsmooth as ms
-from mixedsmooth.derivations.laplace import fit_agq, fit_laplace
+from mixedsmooth.derivations.laplace import fit_agq, fit_laplace, laplace_deviance
 from mixedsmooth.derivations.likelihood import grouping_columns, intercept_slope_columns
 from mixedsmooth.derivations.pql import PQLFit, fit_pql
 from mixedsmooth.derivations.reml import lambda_template
-from mixedsmooth.model import blocked, columns, laplace
-from mixedsmooth.model.blocked import Shape, pack, pack_slopes, unpack
+from mixedsmooth.model import blocked, families, laplace, problem
+from mixedsmooth.model.covariance import pack_slopes, unpack
+from mixedsmooth.model.engine import indicators
 from mixedsmooth.model.families import Binomial, Family, Poisson
 from mixedsmooth.model.terms import Data, Term
 from tests.test_laplace import saturated
@@ -246,17 +247,16 @@ FAMILIES: dict[str, Family] = {
 }
 
 
-def data_of(name: str, terms: tuple[Term, ...]) -> tuple[laplace.Response, list[Shape]]:
+def data_of(name: str, terms: tuple[Term, ...]) -> laplace.Response:
     """Random data of a family."""
     rng = np.random.default_rng(5)
     family = FAMILIES[name]
     y = rng.binomial(np.broadcast_to(np.asarray(family.scale), 120).astype(int), 0.3).astype(float)
     if name == "poisson":
         y = rng.poisson(2.0, 120).astype(float)
-    model = columns.model_of(y, terms, None, 1.0)
-    X, factors, _, _ = columns.standardize(model)
-    shapes = [Shape(f.levels, len(f.effects), f.correlated, f.scalar) for f in factors]
-    return laplace.Response(y, family, 0.2 * rng.normal(size=120), X, factors), shapes
+    inner = problem.standardize(problem.model_of(y, terms, None, 1.0))
+    offset = 0.2 * rng.normal(size=120)
+    return laplace.Response(y, family, offset, inner.X, inner.factors, inner.engine)
 
 
 def terms_of(name: str) -> tuple[Term, ...]:
@@ -288,21 +288,21 @@ STRUCTURES = [
 ]
 
 
-def differences(
-    data: laplace.Response, shapes: list[Shape], nodes: int
-) -> tuple[FloatArray, FloatArray]:
+def differences(data: laplace.Response, nodes: int) -> tuple[FloatArray, FloatArray]:
     """Gradient by the formula and by central differences, at some theta and beta."""
     rng = np.random.default_rng(7)
-    k = len(pack([np.eye(shape.effects) for shape in shapes], shapes))
+    covariances = data.covariances
+    k = sum(covariance.size for covariance in covariances)
     at = np.concatenate([0.3 + 0.5 * rng.random(k), 0.3 * rng.normal(size=data.X.shape[1])])
-    zero = [np.zeros((shape.levels, shape.effects)) for shape in shapes]
+    near = laplace.anchor(data, data.family.start(data.y))
 
     def value(parameters: FloatArray) -> laplace.Value:
-        mode = laplace.find_mode(data, unpack(parameters[:k], shapes), parameters[k:], zero)
+        T = unpack(parameters[:k], covariances)
+        mode = laplace.find_mode(data, T, parameters[k:], near)
         return laplace.laplace(data, mode) if nodes == 0 else laplace.quadrature(data, mode, nodes)
 
     here = value(at)
-    formula = np.append(pack_slopes(here.by_T, shapes), here.by_beta)
+    formula = np.append(pack_slopes(here.by_T, covariances), here.by_beta)
     ends = [value(at + s).deviance - value(at - s).deviance for s in 1e-4 * np.eye(len(at))]
     return formula, np.array(ends) / 2e-4
 
@@ -310,7 +310,7 @@ def differences(
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_laplace_gradient(structure: str, family: str) -> None:
-    formula, numeric = differences(*data_of(family, terms_of(structure)), nodes=0)
+    formula, numeric = differences(data_of(family, terms_of(structure)), nodes=0)
     assert_allclose(formula, numeric, rtol=1e-6, atol=1e-5)
 
 
@@ -318,46 +318,46 @@ def test_laplace_gradient(structure: str, family: str) -> None:
 @pytest.mark.parametrize("structure", ["intercept", "slope alone"])
 @pytest.mark.parametrize("nodes", [1, 2, 7])
 def test_quadrature_gradient(structure: str, family: str, nodes: int) -> None:
-    formula, numeric = differences(*data_of(family, terms_of(structure)), nodes=nodes)
+    formula, numeric = differences(data_of(family, terms_of(structure)), nodes=nodes)
     assert_allclose(formula, numeric, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("reused", [True, False])
 @pytest.mark.parametrize("structure", STRUCTURES)
 def test_rows_against_dense_matrices(structure: str, reused: bool) -> None:
-    data, shapes = data_of("poisson", terms_of(structure))
+    data = data_of("poisson", terms_of(structure))
     rng = np.random.default_rng(8)
     w, r = rng.random(120) + 0.1, rng.normal(size=120)
     A = blocked.cross_products(data.factors, data.X, data.y, w, reused=reused)
-    T = [np.tril(0.5 + rng.random((s.effects, s.effects))) for s in shapes]
-    f = blocked.factorize(A, T)
-    starts = np.cumsum([0, *(factor.size for factor in data.factors)])
-    Z = blocked.indicators(data.factors, starts, np.arange(120), 120, None).toarray()
+    T = [np.tril(0.5 + rng.random((c.k, c.k))) for c in data.covariances]
+    f = A.factorize(T)
+    Z = indicators(data.factors, np.arange(120), 120, None).toarray()
     Lambda = scipy.linalg.block_diag(
-        *(np.kron(np.eye(s.levels), T_f) for s, T_f in zip(shapes, T, strict=True))
+        *(np.kron(np.eye(s.levels), T_f) for s, T_f in zip(A.shapes, T, strict=True))
     )
     ZL = Z @ Lambda
     S = ZL.T @ (w[:, None] * ZL) + np.eye(len(Lambda))
     assert_allclose(f.log_det_Z, np.linalg.slogdet(S)[1], rtol=1e-11)
-    variances = blocked.row_variances(A, f, data.factors)
+    variances = f.row_variances(data.factors)
     assert_allclose(variances, np.diag(ZL @ np.linalg.solve(S, ZL.T)), rtol=1e-9)
-    q = [blocked.level_sums(factor, r) @ T_f for factor, T_f in zip(data.factors, T, strict=True)]
-    u = blocked.solve_spherical(A, f, q)
+    u = f.solve_spherical(laplace.spherical_sums(data, T, r))
     assert_allclose(
         np.concatenate([part.ravel() for part in u]), np.linalg.solve(S, ZL.T @ r), atol=1e-10
     )
 
 
 def test_few_levels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    data, shapes = data_of("poisson", terms_of("twice crossed"))
-    at_once = differences(data, shapes, nodes=0)[0]
+    data = data_of("poisson", terms_of("twice crossed"))
+    at_once = differences(data, nodes=0)[0]
     monkeypatch.setattr(blocked, "ENTRIES", 40)
-    monkeypatch.setattr(blocked, "DENSE_PAIRS", 0)  # so that C is stored as sparse rows
-    assert_allclose(differences(data, shapes, nodes=0)[0], at_once, rtol=1e-10)
+    monkeypatch.setattr(blocked, "SMALL", 0)  # so that C is stored as sparse rows
+    assert_allclose(differences(data, nodes=0)[0], at_once, rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_families(name: str) -> None:
+@pytest.mark.parametrize("rows", [families.ROWS, 17])  # 17: seven chunks, and one row over
+def test_families(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "ROWS", rows)
     family = FAMILIES[name]
     eta = np.linspace(-8, 8, 120)
     m = np.broadcast_to(np.asarray(family.scale, dtype=float), (120,))
@@ -382,6 +382,34 @@ def test_probabilities_keep_their_digits() -> None:
     assert_allclose(moments.mean[0], np.exp(-40), rtol=1e-14)
     assert_allclose(moments.weight, np.exp(-40), rtol=1e-14)
     assert_allclose(moments.log_density, -np.exp(-40), atol=1e-16)
+
+
+def test_where_a_response_ends() -> None:
+    y = np.array([0.0, 1.0, 4.0, 9.0])
+    low, high = Poisson().ends(y)
+    assert low.tolist() == [True, False, False, False]
+    assert not high.any()  # a count has no largest value
+    low, high = Binomial(np.array([4.0, 4.0, 4.0, 9.0])).ends(y)
+    assert low.tolist() == [True, False, False, False]
+    assert high.tolist() == [False, False, True, True]
+
+
+def test_the_mode_is_found_from_far_away() -> None:
+    # where means are nearly zero a whole step leads to means that are not finite: from the anchor,
+    # so that u = 0 is the better begin, and from there, so that steps are halved
+    y, group = np.array([1000.0, 900.0, 0.0, 1.0]), np.array([0, 0, 1, 1])
+    inner = problem.standardize(
+        problem.model_of(y, (ms.linear(), ms.group(g=group.tolist())), None, 1.0)
+    )
+    data = laplace.Response(y, Poisson(), 0.0, inner.X, inner.factors, inner.engine)
+    T, beta = [np.eye(1)], np.array([-10.0])
+    near = laplace.anchor(data, np.full(4, -10.0))
+    mode = laplace.find_mode(data, T, beta, near)
+    u = mode.u[0][:, 0]
+    # Z'(y - mu) = u
+    sums = np.bincount(group, y - np.exp(beta[0] + u[group]))
+    assert_allclose(sums, u, rtol=1e-6)
+    assert_allclose(mode.log_density, np.sum(y * mode.eta - np.exp(mode.eta)) - u @ u / 2)
 
 
 # ---- changes that must not matter ----
@@ -497,7 +525,7 @@ def test_the_sparse_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     y = rng.poisson(np.exp(0.5 + 0.4 * x + 0.5 * rng.normal(size=30)[a] + rng.normal(size=12)[b]))
     terms = ms.linear(x=x), ms.group(a=a), ms.group(b=b)
     dense = ms.glmm(y, *terms)
-    monkeypatch.setattr(columns, "DENSE_TAIL", -1)
+    monkeypatch.setattr(problem, "DENSE_TAIL", -1)
     sparse = ms.glmm(y, *terms)
     assert sparse.converged
     assert_allclose(sparse.criterion, dense.criterion, atol=1e-6)
@@ -573,7 +601,7 @@ def test_summaries() -> None:
     assert "-2 log-likelihood: 1343.4250" in text
     assert "Residual" not in text
     assert "z" in text.split("Fixed effects:")[1].splitlines()[1].split()
-    assert repr(fit) == "<GeneralizedFit by Laplace, poisson: 236 rows, criterion 1343.4250>"
+    assert repr(fit) == "<GeneralizedFit by laplace, poisson: 236 rows, criterion 1343.4250>"
     scale = ms.glmm(EPIL.y, DESIGN, INTERCEPTS, method="pql", dispersion=True)
     assert "Residual" in str(scale)
     assert "has no log-likelihood" in scale._repr_html_()
@@ -587,7 +615,45 @@ def test_another_method() -> None:
     other = fit.refit("agq")
     assert other.nodes == 25
     assert_allclose(other.refit("laplace").criterion, fit.criterion, atol=1e-9)
-    assert fit.refit("pql").method == "PQL"
+    assert fit.refit("pql").method == "pql"
+
+
+def test_nodes_are_kept() -> None:
+    fit = ms.glmm(EPIL.y, DESIGN, INTERCEPTS, method="agq", nodes=5)
+    assert fit.refit().nodes == fit.with_response(EPIL.y).nodes == 5
+    assert fit.refit(nodes=9).nodes == 9
+    assert fit.refit().criterion == fit.criterion
+    assert fit.refit("laplace").nodes == 1
+
+
+@pytest.mark.parametrize("method", ["laplace", "pql", "agq"])
+def test_another_response_is_a_fit_to_it(method: MethodName) -> None:
+    y = EPIL.y[::-1]
+    fit = ms.glmm(EPIL.y, DESIGN, INTERCEPTS, method=method, offset=EPIL.lbase)
+    direct = ms.glmm(y, DESIGN, INTERCEPTS, method=method, offset=EPIL.lbase)
+    found = fit.with_response(y)
+    assert found.criterion == direct.criterion or np.isnan(direct.criterion)
+    assert_array_equal(found.theta, direct.theta)
+    assert_array_equal(found.beta, direct.beta)
+    with pytest.raises(ValueError, match="y must have counts"):
+        fit.with_response(y - 1)
+
+
+@pytest.mark.parametrize("theta", [0.0, 0.4])
+def test_at_a_given_theta_beta_is_the_best(theta: float) -> None:
+    X = np.column_stack([np.ones(236), EPIL.lbase])
+    Z, _ = grouping_columns(SUBJECT)
+    fit = ms.glmm(EPIL.y, ms.linear(lbase=EPIL.lbase), INTERCEPTS)
+    best = scipy.optimize.minimize(
+        lambda beta: laplace_deviance(theta, beta, EPIL.y, X, Z), fit.beta, options={"gtol": 1e-6}
+    )
+    held = fit.refit(theta=[theta])
+    assert held.converged
+    assert_array_equal(held.theta, [theta])
+    assert_allclose(held.criterion, best.fun, atol=1e-7)
+    assert_allclose(held.beta, best.x, atol=1e-5)
+    again = fit.refit(theta=fit.theta)
+    assert_allclose(again.criterion, fit.criterion, atol=1e-8)
 
 
 def test_a_smooth_with_its_intervals() -> None:
@@ -624,9 +690,17 @@ HALF = X > 0.5
         (COUNTS, {"offset": X[:-1]}, "offset"),
         (COUNTS, {"offset": np.where(X == 1, np.inf, X)}, "offset"),
         (COUNTS, {"offset": 800.0 * (np.arange(40) % 2)}, "too large or too small"),
-        (COUNTS, {"family": "bernoulli"}, 'y is \\d in row \\d+, and "bernoulli"'),
+        (
+            COUNTS,
+            {"family": "bernoulli"},
+            r'y is \d in row \d+, and "bernoulli" has zeros and ones; .* "binomial"',
+        ),
         (COUNTS, {"family": "binomial"}, "trials must be given"),
-        (COUNTS, {"family": "binomial", "trials": 1}, "which has 1 trials"),
+        (
+            COUNTS,
+            {"family": "binomial", "trials": 1},
+            "which has 1 trials; check that y has successes",
+        ),
         (COUNTS, {"family": "binomial", "trials": 2.5}, "trials must have counts"),
         (COUNTS, {"family": "binomial", "trials": 10 * (X > 0)}, "trials is zero in row 0"),
         (np.ones(40), {"family": "bernoulli"}, "y has no failure"),

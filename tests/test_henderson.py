@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
+from mixedsmooth.derivations.design import intercept_slope_columns
 from mixedsmooth.derivations.henderson import (
     conditional_covariance,
     mixed_model_equations,
@@ -18,7 +19,6 @@ from mixedsmooth.derivations.henderson import (
 from mixedsmooth.derivations.likelihood import (
     fit_ml,
     generalized_least_squares,
-    intercept_slope_columns,
     marginal_covariance,
 )
 from tests.conftest import Rows
@@ -206,6 +206,11 @@ def test_a_singular_lambda_is_told(Lambda: Any) -> None:
     beta, b = solve_from_covariance(**{**GOOD, "Lambda": Lambda})
     assert np.isfinite(beta).all()
     assert np.isfinite(b).all()
+
+
+def test_equations_that_rounding_makes_singular_are_told() -> None:
+    with pytest.raises(ValueError, match=r"so close to collinear.*use a smaller Lambda"):
+        solve_henderson(**{**GOOD, "Lambda": 1e9})
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, np.nan])

@@ -3,16 +3,23 @@
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.special import gammaln, xlogy
 from scipy.stats import norm, poisson
 
 import mixedsmooth as ms
+from mixedsmooth._checks import full_rank
+from mixedsmooth.derivations.design import (
+    grouping_columns,
+    intercept_slope_columns,
+    lambda_template,
+)
 from mixedsmooth.derivations.laplace import (
     PoissonFit,
     adaptive_gauss_hermite_deviance,
@@ -21,8 +28,7 @@ from mixedsmooth.derivations.laplace import (
     laplace_deviance,
     penalized_mode,
 )
-from mixedsmooth.derivations.likelihood import grouping_columns, intercept_slope_columns
-from mixedsmooth.derivations.reml import lambda_template
+from mixedsmooth.derivations.search import newton
 from mixedsmooth.reproduce import _counts_with, _lost_sums
 
 FloatArray = NDArray[np.float64]
@@ -253,3 +259,25 @@ def test_bad_input_is_told(argument: str, value: object, message: str) -> None:
     if argument not in at:
         with pytest.raises(ValueError, match=message):
             fit_agq(**{**good, argument: value})
+
+
+@pytest.mark.parametrize("method", ["laplace", "agq"])
+def test_a_search_looks_at_its_data_once(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Mock(wraps=full_rank)
+    monkeypatch.setattr("mixedsmooth.derivations.data.full_rank", look)
+    y, X, group = [1, 2, 5, 9, 0, 3], np.ones((6, 1)), ["a", "a", "b", "b", "c", "c"]
+    Z, _ = grouping_columns(group)
+    fit = (
+        fit_laplace(y, X, Z, lambda_template(1, 3))
+        if method == "laplace"
+        else fit_agq(y, X, group, 5)
+    )
+    assert fit.evaluations > 10
+    assert look.call_count == 1
+
+
+def test_newton_tells_a_saddle_from_a_minimum() -> None:
+    x, H_inverse, converged = newton(lambda x: x[0] ** 2 - x[1] ** 2, np.array([1.0, 1.0]))
+    assert_array_equal(x, [1.0, 1.0])
+    assert np.isnan(H_inverse).all()
+    assert not converged

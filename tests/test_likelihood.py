@@ -3,24 +3,25 @@
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mixedsmooth as ms
+from mixedsmooth._checks import as_matrix, full_rank
+from mixedsmooth.derivations.design import grouping_columns, intercept_slope_columns, slope_columns
 from mixedsmooth.derivations.likelihood import (
     MAX_DENSE_ROWS,
     MaximumLikelihood,
+    covariance_of_beta,
     fit_ml,
     generalized_least_squares,
-    grouping_columns,
-    intercept_slope_columns,
     marginal_covariance,
     negloglik_mvn,
     negloglik_transformed,
     score,
-    slope_columns,
 )
 from tests.conftest import Rows
 
@@ -325,6 +326,38 @@ def test_a_perfect_fit_is_told() -> None:
     X = np.array(GOOD["X"])
     with pytest.raises(ValueError, match="explained by the 2 columns of X without error"):
         fit_ml(X @ [1.0, 2.0], X, GOOD["Z"])
+
+
+@pytest.mark.parametrize("fitted", ["own", "other"])
+def test_a_search_looks_at_its_data_once(
+    fitted: str, balanced: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look, convert = Mock(wraps=full_rank), Mock(wraps=as_matrix)
+    monkeypatch.setattr("mixedsmooth.derivations.data.full_rank", look)
+    monkeypatch.setattr("mixedsmooth.derivations.data.as_matrix", convert)
+    if fitted == "own":
+        result = fit_ml(*balanced)
+        assert result.evaluations > 50
+        assert look.call_count == 1
+        assert convert.call_count == 2  # X and Z
+    else:  # a function of the reader's own gets arrays to compute with
+        result = fit_ml(*balanced, negloglik=on_arrays)
+        assert look.call_count == 1 + result.evaluations
+    assert_allclose(result.tau, 36.0121, rtol=1e-5)
+
+
+def on_arrays(theta: Any, y: Any, X: Any, Z: Any) -> float:
+    """Write the likelihood as a reader would, of arrays."""
+    assert all(type(array) is np.ndarray for array in (y, X, Z))
+    return negloglik_transformed(theta, y, X, Z)
+
+
+def test_covariance_of_beta_is_the_formula(unbalanced: Rows) -> None:
+    _, X, Z = unbalanced
+    V = marginal_covariance(Z, 1.2, 30.0)
+    assert_allclose(covariance_of_beta(X, V), np.linalg.inv(X.T @ np.linalg.solve(V, X)), rtol=1e-9)
+    with pytest.raises(ValueError, match="V must be a positive definite 125 x 125 matrix"):
+        covariance_of_beta(X, -V)
 
 
 def test_one_group_is_told() -> None:

@@ -615,7 +615,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "y group means": (
         lambda: ms.lmm(np.repeat([1.0, 2, 4], 4), ms.group(g=GOOD_G)),
-        "y is explained by its groups without error",
+        "y is explained by its groups and smooths without error",
     ),
     "shorter y": (
         lambda: ms.lmm(GOOD_Y[:-1], ms.group(g=GOOD_G)),

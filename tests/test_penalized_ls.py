@@ -11,14 +11,9 @@ from scipy.optimize import minimize, minimize_scalar
 from scipy.stats import multivariate_normal
 
 import mixedsmooth as ms
+from mixedsmooth.derivations.design import grouping_columns, intercept_slope_columns
 from mixedsmooth.derivations.henderson import solve_from_covariance, solve_henderson
-from mixedsmooth.derivations.likelihood import (
-    fit_ml,
-    grouping_columns,
-    intercept_slope_columns,
-    marginal_covariance,
-    negloglik_transformed,
-)
+from mixedsmooth.derivations.likelihood import fit_ml, marginal_covariance, negloglik_transformed
 from mixedsmooth.derivations.penalized_ls import (
     deviance,
     doubled_log_determinant_deviance,

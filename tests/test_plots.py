@@ -216,6 +216,7 @@ def test_matrix_picture_leaves_zeros_blank() -> None:
     assert isinstance(shown, np.ma.MaskedArray)
     np.testing.assert_array_equal(shown.mask, M == 0)
     np.testing.assert_array_equal(shown.compressed(), [2, -3, 1.5])
+    assert ax.get_images()[0].get_clim() == (-3, 3)
     assert ax.get_xlabel() == "2 × 3\nhatched: negative"
     (hatched,) = ax.collections
     assert hatched.get_hatch()
@@ -274,9 +275,10 @@ def test_likelihood_surface_calls_the_function_on_the_grid() -> None:
 
     plots.likelihood_surface(
         SLEEP.reaction, X, Z, negloglik=negloglik,
-        tau_range=(10, 90), sigma_range=(20, 50), points=7,
+        optimum=(36, 31), tau_range=(10, 90), sigma_range=(20, 50),
     )  # fmt: skip
-    assert len(asked) == 49
+    assert len(asked) == 40 * 40 + 1
+    np.testing.assert_allclose(asked[-1], [36, 31])
     np.testing.assert_allclose(np.min(asked, axis=0), [10, 20])
     np.testing.assert_allclose(np.max(asked, axis=0), [90, 50])
 
@@ -322,6 +324,12 @@ def test_shrinkage_factor_curve_passes_the_marked_sizes() -> None:
 y, two = SLEEP.reaction, [1.0, 2.0]
 
 
+def surface(X: Any, **options: Any) -> Axes:
+    return plots.likelihood_surface(
+        y, X, Z, **{"optimum": (36.0, 31.0), "negloglik": bowl, **options}
+    )
+
+
 @pytest.mark.parametrize(
     ("message", "draw"),
     [
@@ -342,21 +350,12 @@ y, two = SLEEP.reaction, [1.0, 2.0]
         ("row_labels has 3 rows", lambda: plots.matrix_picture(np.eye(2), row_labels=[1, 2, 3])),
         ("column_labels has 1", lambda: plots.matrix_picture(np.eye(2), column_labels=["a"])),
         ("M has 180 x 18 entries", lambda: plots.matrix_picture(Z, annotate=True)),
-        ("X has 10 rows", lambda: plots.likelihood_surface(y, X[:10], Z)),
-        ("neither optimum nor path", lambda: plots.likelihood_surface(y, X, Z)),
-        ("path must have two", lambda: plots.likelihood_surface(y, X, Z, path=X[:, :1])),
-        (r"optimum\[0\] must", lambda: plots.likelihood_surface(y, X, Z, optimum=(-3, 3))),
-        (
-            "tau_range must rise",
-            lambda: plots.likelihood_surface(y, X, Z, optimum=(3, 3), tau_range=(9, 1)),
-        ),
-        (
-            "hold no contour",
-            lambda: plots.likelihood_surface(
-                y, X, Z, negloglik=bowl, tau_range=(35, 36), sigma_range=(31, 32)
-            ),
-        ),
-        ("points must be", lambda: plots.likelihood_surface(y, X, Z, optimum=(3, 3), points=2)),
+        ("X has 10 rows", lambda: surface(X[:10])),
+        ("path must have two", lambda: surface(X, path=X[:, :1])),
+        (r"optimum\[0\] must", lambda: surface(X, optimum=(-3, 3))),
+        (r"optimum\[1\] must", lambda: surface(X, optimum=(3, np.nan))),
+        ("tau_range must rise", lambda: surface(X, tau_range=(9, 1))),
+        ("hold no contour", lambda: surface(X, tau_range=(35, 36), sigma_range=(31, 32))),
         ("effects has 1 rows", lambda: plots.effects(["a", "b"], [1.0])),
         ("sd must not be negative", lambda: plots.effects(["a", "b"], two, [1.0, -1.0])),
         ("reference has 1 rows", lambda: plots.effects(["a", "b"], two, reference=[1.0])),
@@ -370,22 +369,6 @@ def test_bad_input_is_named_before_a_figure_is_made(message: str, draw: Callable
         draw()
     if "entries" not in message:  # how many numbers fit is known only on the axes
         assert plt.get_fignums() == []
-
-
-def test_a_partial_effect_is_the_curve_with_its_interval() -> None:
-    smooth = ms.smooth(year=GAS.year, basis="cr", k=6)
-    fit = ms.lmm(GAS.lcarpcap, smooth, ms.group(country=GAS.country))
-    curve = fit.smooth("year", np.linspace(1960, 1978, 30))
-    _, ax = plt.subplots()
-    assert plots.partial_effect(curve, ax, level=0.8, xlabel="year") is ax
-    drawn, lower, upper, _ = (np.asarray(line.get_ydata()) for line in ax.lines)
-    np.testing.assert_array_equal(drawn, curve.value)
-    np.testing.assert_allclose(lower, curve.interval(0.8)[0])
-    np.testing.assert_allclose(upper, curve.interval(0.8)[1])
-    assert ax.get_xlabel() == "year"
-    with pytest.raises(ValueError, match="level must be between 0 and 1"):
-        plots.partial_effect(curve, ax, level=80)
-    plt.close()
 
 
 def test_colors_keep_their_contrast_on_white_and_inverted_on_black() -> None:

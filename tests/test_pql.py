@@ -7,7 +7,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mixedsmooth as ms
-from mixedsmooth.derivations.likelihood import grouping_columns, intercept_slope_columns
+from mixedsmooth.derivations.design import (
+    grouping_columns,
+    intercept_slope_columns,
+    lambda_template,
+)
 from mixedsmooth.derivations.penalized_ls import solve_penalized
 from mixedsmooth.derivations.pql import (
     fit_pql,
@@ -15,7 +19,7 @@ from mixedsmooth.derivations.pql import (
     working_response,
     working_weights,
 )
-from mixedsmooth.derivations.reml import fit_profiled, lambda_template
+from mixedsmooth.derivations.reml import fit_profiled
 from mixedsmooth.reproduce import _counts_with, _lost_sums
 from tests.conftest import Rows
 
@@ -172,3 +176,17 @@ def test_bad_means_are_told() -> None:
         working_weights([1.0, 0.0])
     with pytest.raises(ValueError, match="eta has 1 rows"):
         working_response([1, 2], [0.0])
+
+
+@pytest.mark.parametrize("seed", [9, 22, 26, 38])
+def test_standard_deviations_of_slopes_are_those_of_the_covariance(seed: int) -> None:
+    # data on which the search without dispersion ends at columns of the other sign
+    rng = np.random.default_rng(seed)
+    group, x = np.repeat(np.arange(6), 4), rng.normal(size=24)
+    Z, _ = intercept_slope_columns(group, x)
+    y = rng.poisson(np.exp(1 + 0.8 * Z @ rng.normal(size=12)))
+    fit = fit_pql(y, np.ones((24, 1)), Z, lambda_template(2, 6), dispersion=False)
+    assert fit.converged
+    T = np.array([[fit.theta[0], 0.0], fit.theta[1:]])
+    assert_allclose(fit.sd**2, np.diag(T @ T.T), rtol=1e-12)
+    assert np.all(np.diag(T) >= 0)

@@ -35,6 +35,15 @@ def project() -> dict[str, Any]:
     return table
 
 
+def optional() -> dict[str, list[str]]:
+    """Return the requirements of each extra, without the other extras that it includes."""
+    extras: dict[str, list[str]] = project()["optional-dependencies"]
+    return {
+        extra: [item for item in items if not item.startswith(f"{project()['name']}[")]
+        for extra, items in extras.items()
+    }
+
+
 def split_requirement(requirement: str) -> tuple[str, str]:
     """'numpy>=1.26' -> ('numpy', '>=1.26')."""
     match = re.fullmatch(r"([A-Za-z0-9._-]+?)\s*([<>=!~].*)?", requirement)
@@ -106,8 +115,7 @@ def test_conda_environment_agrees_with_pyproject() -> None:
         split_requirement(item) for item in by_conda + by_pip if item not in ("-e .", "pip")
     )
     wanted = dict(
-        split_requirement(item)
-        for item in project()["dependencies"] + project()["optional-dependencies"]["book"]
+        split_requirement(item) for item in project()["dependencies"] + optional()["book"]
     )
     wanted = {CONDA_NAMES.get(name, name): bound for name, bound in wanted.items()}
     wanted["python"] = project()["requires-python"]
@@ -116,7 +124,7 @@ def test_conda_environment_agrees_with_pyproject() -> None:
 
 def test_bounds_of_a_package_agree_between_extras() -> None:
     bounds: dict[str, set[str]] = {}
-    for requirements in project()["optional-dependencies"].values():
+    for requirements in optional().values():
         for name, bound in map(split_requirement, requirements):
             bounds.setdefault(name, set()).add(bound)
     assert [name for name, found in bounds.items() if len(found) > 1] == []
@@ -134,7 +142,7 @@ def locked() -> dict[str, str]:
 
 
 def test_lock_has_every_direct_dependency() -> None:
-    groups = [project()["dependencies"], *project()["optional-dependencies"].values()]
+    groups = [project()["dependencies"], *optional().values()]
     direct = {split_requirement(requirement)[0] for group in groups for requirement in group}
     assert direct - locked().keys() == set()
 

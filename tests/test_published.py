@@ -18,7 +18,7 @@ from mixedsmooth import published, reproduce
 from mixedsmooth.datasets import load_sleepstudy
 from mixedsmooth.derivations.likelihood import grouping_columns
 from mixedsmooth.derivations.reml import restricted_deviance
-from mixedsmooth.model.bases import construct
+from mixedsmooth.model.smooths import construct
 from mixedsmooth.published import Entry, Value
 
 ENTRIES = published.entries()

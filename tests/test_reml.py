@@ -1,6 +1,7 @@
 """REML and random slopes: against lme4 and statsmodels, form against form, and at the limits."""
 
 from typing import Any, Literal, NamedTuple
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -9,13 +10,18 @@ from scipy.integrate import quad
 
 import mixedsmooth as ms
 from mixedsmooth import published
-from mixedsmooth.derivations.likelihood import fit_ml, grouping_columns, intercept_slope_columns
+from mixedsmooth._checks import full_rank
+from mixedsmooth.derivations.design import (
+    LambdaTemplate,
+    grouping_columns,
+    intercept_slope_columns,
+    lambda_template,
+)
+from mixedsmooth.derivations.likelihood import fit_ml
 from mixedsmooth.derivations.penalized_ls import log_integral, profiled_deviance, solve_penalized
 from mixedsmooth.derivations.reml import (
-    LambdaTemplate,
     ProfiledFit,
     fit_profiled,
-    lambda_template,
     restricted_deviance,
     restricted_deviance_from_covariance,
     restricted_deviance_of_contrasts,
@@ -436,3 +442,12 @@ def test_the_designs_are_what_their_names_say() -> None:
     assert ranks["no slopes"] == ranks["correlation one"] == 7
     assert ranks["zero"] == 0
     assert ranks["slopes"] == 14
+
+
+def test_a_search_looks_at_its_data_once(balanced: Rows, monkeypatch: pytest.MonkeyPatch) -> None:
+    look = Mock(wraps=full_rank)
+    monkeypatch.setattr("mixedsmooth.derivations.data.full_rank", look)
+    y, X, Z = balanced
+    fit = fit_profiled(y, X, Z, lambda_template(1, 18))
+    assert fit.evaluations > 50
+    assert look.call_count == 1

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 import mixedsmooth as ms
 from mixedsmooth.derivations.penalized_ls import profiled_deviance
 from mixedsmooth.derivations.reml import restricted_deviance
-from mixedsmooth.model import columns as module
-from mixedsmooth.model.bases import construct
+from mixedsmooth.model import problem
+from mixedsmooth.model.smooths import construct
+from tests.models import Example, Smoothing
 
 FloatArray = NDArray[np.float64]
 SLEEP = ms.load_sleepstudy()
@@ -55,6 +56,31 @@ def test_volvo_by_gcv_is_mgcvs(reference: dict[str, Any]) -> None:
     )
     assert_allclose(again.theta, fit.theta, rtol=1e-5)
     assert again.evaluations < fit.evaluations
+
+
+def dense_gcv(example: Example, theta: FloatArray) -> float:
+    """Return n rss / (n - edf)^2, by the matrix that takes y to the fit."""
+    ZL = example.Z @ example.Lambda(theta)
+    D = np.hstack([example.X, ZL])
+    penalty = np.diag(np.repeat([0.0, 1.0], [len(example.X.T), len(ZL.T)]))
+    hat = D @ np.linalg.solve(D.T @ D + penalty, D.T)
+    residual = example.y - hat @ example.y
+    return float(example.n * residual @ residual / (example.n - np.trace(hat)) ** 2)
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_gcv_of_two_smooths_is_the_least(turns: int) -> None:
+    rng = np.random.default_rng(turns)
+    t, x = rng.random((2, 70))
+    y = 1000 * (np.sin(2 * np.pi * turns * t) + 0.3 * (x - 0.5) ** 2 + 0.3 * rng.normal(size=70))
+    example = Example("two", y, [Smoothing("t", t, "cr", 12), Smoothing("x", x, "cs", 6)])
+    seen: list[float] = []
+    fit = ms.lmm(y, *example.terms, method="GCV", callback=lambda *call: seen.append(call[2]))
+    assert fit.converged
+    assert_allclose(fit.criterion, dense_gcv(example, fit.theta), rtol=1e-9)
+    assert_allclose(min(seen), fit.criterion, rtol=1e-9)
+    grid = np.exp(np.linspace(-8, 8, 33))
+    assert fit.criterion <= min(dense_gcv(example, np.array([a, b])) for a in grid for b in grid)
 
 
 def test_standard_errors_of_predictions_are_mgcvs(reference: dict[str, Any]) -> None:
@@ -133,6 +159,27 @@ def test_the_criterion_is_that_of_the_dense_derivation(method: str) -> None:
     assert_allclose(sum(fit.edf.values()), np.trace(hat), rtol=1e-8)
 
 
+def test_standard_errors_of_shared_curves_are_those_of_the_dense_posterior() -> None:
+    rng = np.random.default_rng(6)
+    t, g = rng.random(90), np.arange(90) % 4
+    y = np.sin(5 * t + g) + 0.2 * rng.normal(size=90)
+    labels = np.array(["a", "b", "c", "d"])
+    fit = ms.lmm(y, ms.smooth(t=t, k=5, by={"g": labels[g]}, shared=True))
+    columns = construct(t, "cs", 5).random
+    D = np.hstack([np.ones((90, 1)), *((g == level)[:, None] * columns(t) for level in range(4))])
+    precision = D.T @ D + np.diag(np.append([0.0], np.full(16, fit.theta[0] ** -2)))
+    posterior = fit.sigma**2 * np.linalg.inv(precision)
+    grid = np.array([0.1, 0.4, 0.9])
+    for level in range(4):
+        own = slice(1 + 4 * level, 5 + 4 * level)
+        rows = columns(grid)
+        expected = np.sqrt(np.einsum("ij,jk,ik->i", rows, posterior[own, own], rows))
+        curve = fit.smooth(f"s(t):g[{labels[level]}]", grid)
+        assert_allclose(curve.se, expected, rtol=1e-7)
+        population = fit.predict({"t": grid, "g": labels[[level] * 3]}, effects=False)
+        assert_allclose(fit.beta[0] + curve.value, population, rtol=1e-9)
+
+
 @pytest.mark.parametrize("grouped", [False, True])
 def test_standard_errors_are_those_of_the_dense_posterior(grouped: bool) -> None:
     # curved by the square, so that the smooth has a variance
@@ -159,7 +206,7 @@ def test_the_sparse_engine_agrees(monkeypatch: pytest.MonkeyPatch) -> None:
     curve = ms.smooth(days=SLEEP.days, basis="cr", k=8)
     lines = ms.group(subject=SLEEP.subject, days=SLEEP.days)
     dense = ms.lmm(SLEEP.reaction, curve, lines)
-    monkeypatch.setattr(module, "DENSE_TAIL", 0)
+    monkeypatch.setattr(problem, "DENSE_TAIL", 0)
     sparse = ms.lmm(SLEEP.reaction, curve, lines)
     assert_allclose(sparse.criterion, dense.criterion, rtol=1e-12)
     assert_allclose(sparse.theta, dense.theta, rtol=1e-4, atol=1e-6)
@@ -203,6 +250,18 @@ def test_order_of_rows_and_terms_does_not_matter() -> None:
     )
     assert_allclose(other.criterion, fit.criterion, rtol=1e-11)
     assert_allclose(other.theta[::-1], fit.theta, rtol=1e-5, atol=1e-7)
+
+
+def test_a_fit_is_the_sum_of_its_curves() -> None:
+    rng = np.random.default_rng(8)
+    t, x = rng.random((2, 60))
+    y = 2 + np.sin(6 * t) + 3 * (x - 0.3) ** 2 - x + 0.2 * rng.normal(size=60)
+    fit = ms.lmm(y, ms.smooth(t=t, basis="cr", k=8), ms.smooth(x=x, basis="ps", k=7))
+    curves = fit.smooth("t", t), fit.smooth("x", x)
+    assert_allclose(fit.beta[0] + curves[0].value + curves[1].value, fit.fitted, rtol=1e-9)
+    for curve in curves:  # each sums to zero over the data
+        assert_allclose(curve.value.sum(), 0, atol=1e-10)
+    assert_allclose(1 + curves[0].edf + curves[1].edf, sum(fit.edf.values()), rtol=1e-12)
 
 
 # ---- by, and random curves ----
@@ -250,6 +309,14 @@ def test_random_curves_share_one_parameter() -> None:
     assert_allclose(curves.cov, curves.cov[0, 0] * np.eye(3), rtol=1e-12)
     seen = {"days": SLEEP.days, "subject": SLEEP.subject}
     assert_allclose(fit.predict(seen), fit.fitted, rtol=1e-10)
+    # each curve by itself: what a subject has beside the lines
+    lines = fit.beta[0] + fit.random["subject"].effects[:, 0]
+    slopes = fit.beta[1] + fit.random["subject"].effects[:, 1]
+    for level, (a, b) in enumerate(zip(lines, slopes, strict=True)):
+        subject = fit.random["subject"].levels[level]
+        curve = fit.smooth(f"s(days):subject[{subject}]", np.arange(10))
+        rows = subject == SLEEP.subject
+        assert_allclose(a + b * SLEEP.days[rows] + curve.value, fit.fitted[rows], rtol=1e-9)
     line = fit.predict({"days": [0, 9], "subject": ["new", "new"]}, new_levels="population")
     assert_allclose(line, fit.beta[0] + fit.beta[1] * np.array([0, 9]), rtol=1e-10)
 
@@ -264,7 +331,7 @@ def test_random_curves_share_one_parameter() -> None:
         ({"x": UNIT_SIZE, "z": UNIT_SIZE}, "takes one covariate by name, found 2"),
         ({"x": UNIT_SIZE, "k": 20}, "x has 9 distinct values, fewer than the 20"),
         ({"x": np.ones(19)}, "x is constant"),
-        ({"x": UNIT_SIZE, "basis": "tp"}, "basis must be one of cr, cs, cc, ps, rk"),
+        ({"x": UNIT_SIZE, "basis": "tp"}, 'basis must be "cr", "cs", "cc", "ps" or "rk", found'),
         ({"x": UNIT_SIZE, "k": 5, "scaling": "none"}, 'scaling must be "norm" or "mean"'),
         ({"x": np.append(UNIT_SIZE[1:], np.nan)}, r"x has 1 value\(s\) that are NaN"),
         ({"x": UNIT_SIZE, "k": 5, "shared": True}, "shared=True is for the curves of the levels"),

@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_allclose
 
 import mixedsmooth as ms
-from mixedsmooth.model import blocked, sparse
-from mixedsmooth.model import columns as module
-from mixedsmooth.model.blocked import Factor, pack_slopes, unpack
+from mixedsmooth.model import blocked, problem, sparse
+from mixedsmooth.model.covariance import Full, pack_slopes, unpack
+from mixedsmooth.model.engine import Factor, Shape
 from tests.test_blocked import MODELS, RandomModel, method_of
 
 SOME = MODELS[::8]
@@ -19,9 +19,9 @@ def test_the_optimum_is_the_blocked_engines(
 ) -> None:
     method = method_of(model)
     dense = ms.lmm(model.y, *model.terms, method=method, weights=model.weights)
-    monkeypatch.setattr(module, "DENSE_TAIL", -1)
+    monkeypatch.setattr(problem, "DENSE_TAIL", -1)
     fit = ms.lmm(model.y, *model.terms, method=method, weights=model.weights)
-    assert isinstance(fit.products, sparse.SparseCrossProducts)
+    assert isinstance(fit.factorization, sparse.Factorization)
     # the slope is taken by differences: the criterion is right to 1e-6 all the same
     assert_allclose(fit.criterion, dense.criterion, rtol=0, atol=2e-5)
     scale = np.abs(dense.residuals).max()
@@ -33,8 +33,8 @@ def crossed() -> tuple[list[Factor], np.ndarray, np.ndarray, np.ndarray]:
     n, ones = 400, np.ones(400)
     x = rng.normal(size=n)
     factors = [
-        Factor(rng.integers(0, 30, n), 30, (ones, x), True),
-        Factor(rng.integers(0, 12, n), 12, (ones,), True),
+        Factor(rng.integers(0, 30, n), (ones, x), Shape(30, Full(2))),
+        Factor(rng.integers(0, 12, n), (ones,), Shape(12, Full(1))),
     ]
     y = rng.normal(size=n) + 0.7 * rng.normal(size=30)[factors[0].codes]
     return factors, np.column_stack([ones, x]), y, rng.uniform(0.5, 2, n)
@@ -45,23 +45,19 @@ def test_each_function_is_the_blocked_engines(reml: bool) -> None:
     factors, X, y, w = crossed()
     theta = np.array([0.8, -0.3, 0.4, 0.6])
     A, S = blocked.cross_products(factors, X, y, w), sparse.cross_products(factors, X, y, w)
-    T = unpack(theta, A.factors)
-    f, g = blocked.factorize(A, T), sparse.factorize(S, T)
-    value = blocked.deviance(A, f, reml)
-    assert_allclose(blocked.deviance(S, g, reml), value, rtol=1e-12)
+    T = unpack(theta, A.covariances)
+    f, g = A.factorize(T), S.factorize(T)
+    value = f.deviance(reml)
+    assert_allclose(g.deviance(reml), value, rtol=1e-12)
     # central differences with step 1e-4 of a function of about 1e3, rounded to 1e-13 of that
-    slope = pack_slopes(blocked.gradient(A, f, reml), A.factors)
-    assert_allclose(pack_slopes(sparse.gradient(S, g, reml), S.factors), slope, rtol=0, atol=1e-5)
-    for ours, theirs in zip(sparse.solve(S, g)[1], blocked.solve(A, f)[1], strict=True):
+    slope = pack_slopes(f.gradient(reml), A.covariances)
+    assert_allclose(pack_slopes(g.gradient(reml), S.covariances), slope, rtol=0, atol=1e-5)
+    for ours, theirs in zip(g.solve()[1], f.solve()[1], strict=True):
         assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
-    for ours, theirs in zip(
-        sparse.conditional_covariances(S, g), blocked.conditional_covariances(A, f), strict=True
-    ):
+    for ours, theirs in zip(g.conditional_covariances(), f.conditional_covariances(), strict=True):
         assert_allclose(ours, theirs, rtol=1e-9, atol=1e-12)
     # estimated from 32 random vectors
-    for ours, theirs in zip(
-        sparse.degrees_of_freedom(S, g, reml), blocked.degrees_of_freedom(A, f, reml), strict=True
-    ):
+    for ours, theirs in zip(g.degrees_of_freedom(reml), f.degrees_of_freedom(reml), strict=True):
         assert_allclose(ours, theirs, rtol=0.1)
 
 
@@ -74,7 +70,7 @@ def test_pupils_in_classes_in_schools() -> None:
     effects = 0.5 * rng.normal(size=300)[school] + 0.8 * rng.normal(size=8_400)[pupil]
     y = effects + 0.4 * rng.normal(size=4_200)[room] + rng.normal(size=15_000)
     fit = ms.lmm(y, ms.group(pupil=pupil), ms.group(room=room), ms.group(school=school))
-    assert isinstance(fit.products, sparse.SparseCrossProducts)
+    assert isinstance(fit.factorization, sparse.Factorization)
     assert fit.converged
     # about four standard errors of a standard deviation of 300 effects, less for the others
     assert_allclose(fit.theta, [0.8, 0.4, 0.5], atol=0.1)

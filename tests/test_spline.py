@@ -18,12 +18,12 @@ from mixedsmooth.derivations.spline import (
     fit_penalized,
     gcv,
     lambda_path,
-    rk,
     root_as_printed,
     spline_basis,
     spline_penalty,
     symmetric_root,
 )
+from mixedsmooth.kernels import rk
 
 FloatArray = NDArray[np.float64]
 

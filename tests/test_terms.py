@@ -6,21 +6,32 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from numpy.typing import NDArray
 
 import mixedsmooth as ms
-from mixedsmooth.model.terms import (
-    Covariate,
-    Linear,
-    codes_at,
-    effect_columns,
-    effect_names,
-)
+from mixedsmooth.model.covariance import Diagonal, Full
+from mixedsmooth.model.terms import Data, Group, Linear, coded, read
+
+FloatArray = NDArray[np.float64]
 
 LABELS = np.array(["mid", "low", "high", "low"])
 
 
 def columns_of(term: Linear) -> list[list[float]]:
-    return [column.tolist() for column in effect_columns(term.intercept, term.covariates, 4)]
+    return [column.tolist() for part in term.parts for column in part.columns(term.frame)]
+
+
+def names_of(term: Linear) -> list[str]:
+    return [name for part in term.parts for name in part.names]
+
+
+def codes_of(term: Group) -> NDArray[np.intp]:
+    return term.codes(term.frame)
+
+
+def codes_at(term: Group, data: Data) -> NDArray[np.intp]:
+    """Code the labels of new data; -1 stands for an unknown one."""
+    return term.codes(read(data, term.factor_inputs))
 
 
 # ---- linear ----
@@ -29,13 +40,17 @@ def columns_of(term: Linear) -> list[list[float]]:
 def test_numbers_stay_numbers_and_labels_become_indicators() -> None:
     term = ms.linear(x=[1, 2, 3, 5], dose=LABELS)
     # treatment coding: "high" sorts first and is the baseline
-    assert effect_names(term) == ["(Intercept)", "x", "dose[low]", "dose[mid]"]
-    assert columns_of(term) == [[1, 1, 1, 1], [1, 2, 3, 5], [0, 1, 0, 1], [1, 0, 0, 0]]
+    assert term.intercept
+    assert names_of(term) == ["x", "dose[low]", "dose[mid]"]
+    assert columns_of(term) == [[1, 2, 3, 5], [0, 1, 0, 1], [1, 0, 0, 0]]
 
 
 def test_the_intercept_alone_and_left_out() -> None:
-    assert effect_names(ms.linear()) == ["(Intercept)"]
-    assert columns_of(ms.linear(intercept=False, x=[1, 2, 3, 4])) == [[1, 2, 3, 4]]
+    assert ms.linear().intercept
+    assert ms.linear().parts == ()
+    term = ms.linear(intercept=False, x=[1, 2, 3, 4])
+    assert not term.intercept
+    assert columns_of(term) == [[1, 2, 3, 4]]
 
 
 NUMBERS: dict[str, Any] = {
@@ -53,18 +68,17 @@ NUMBERS: dict[str, Any] = {
 
 @pytest.mark.parametrize("values", NUMBERS.values(), ids=NUMBERS)
 def test_numbers_of_all_kinds(values: Any) -> None:
-    (covariate,) = ms.linear(x=values).covariates
-    assert covariate.levels is None
-    assert covariate.values.dtype == np.float64
-    assert_array_equal(covariate.values, [1, 2, 3, 5])
-    (covariate,) = ms.group(g=["a", "a", "b", "b"], x=values).covariates
-    assert_array_equal(covariate.values, [1, 2, 3, 5])
+    frames = ms.linear(x=values).frame, ms.group(g=["a", "a", "b", "b"], x=values).frame
+    for frame in frames:
+        assert "x" not in frame.labels
+        assert frame.numbers["x"].dtype == np.float64
+        assert_array_equal(frame.numbers["x"], [1, 2, 3, 5])
 
 
 def test_truth_values_are_zero_and_one() -> None:
-    (covariate,) = ms.linear(late=np.array([True, False, True, True])).covariates
-    assert covariate.names == ["late"]
-    assert_array_equal(covariate.values, [1, 0, 1, 1])
+    term = ms.linear(late=np.array([True, False, True, True]))
+    assert names_of(term) == ["late"]
+    assert columns_of(term) == [[1, 0, 1, 1]]
 
 
 TEXTS: dict[str, Any] = {
@@ -74,9 +88,6 @@ TEXTS: dict[str, Any] = {
     "series": pd.Series(LABELS),
     "string": pd.Series(LABELS, dtype="string"),
     "category": pd.Series(LABELS, dtype="category"),
-    "categories of another order": pd.Series(
-        pd.Categorical(LABELS, categories=["low", "mid", "high"])
-    ),
 }
 
 
@@ -84,8 +95,41 @@ TEXTS: dict[str, Any] = {
 def test_labels_of_all_kinds(values: Any) -> None:
     term = ms.group(g=values)
     assert_array_equal(term.levels, ["high", "low", "mid"])
-    assert_array_equal(term.codes, [2, 1, 0, 1])
-    assert ms.linear(dose=values).covariates[0].names == ["dose[low]", "dose[mid]"]
+    assert_array_equal(codes_of(term), [2, 1, 0, 1])
+    assert names_of(ms.linear(dose=values)) == ["dose[low]", "dose[mid]"]
+
+
+def test_the_order_of_categories_is_kept() -> None:
+    values = pd.Categorical(LABELS, categories=["low", "mid", "high"])
+    for column in (values, pd.Series(values)):
+        term = ms.group(g=column)
+        assert_array_equal(term.levels, ["low", "mid", "high"])
+        assert_array_equal(codes_of(term), [1, 0, 2, 0])
+        # the first category is the baseline
+        assert names_of(ms.linear(dose=column)) == ["dose[mid]", "dose[high]"]
+        assert columns_of(ms.linear(dose=column)) == [[1, 0, 0, 0], [0, 0, 1, 0]]
+
+
+def test_without_an_intercept_the_first_labels_stand_for_it() -> None:
+    # as R's model.matrix(~ 0 + x + dose + arm): more would be combinations of the others
+    arm = ["a", "b", "b", "a"]
+    parts = coded(ms.linear(intercept=False, x=[1, 2, 3, 5], dose=LABELS, arm=arm).parts)
+    names = [name for part in parts for name in part.names]
+    assert names == ["x", "dose[high]", "dose[low]", "dose[mid]", "arm[b]"]
+
+
+def test_columns_by_mapping_and_by_keyword() -> None:
+    columns = {"period": [1, 2, 3, 5], "intercept": [0, 1, 0, 1]}
+    for given in (columns, pd.DataFrame(columns)):
+        term = ms.linear(given, x=[2, 2, 3, 3])
+        assert names_of(term) == ["period", "intercept", "x"]
+        assert columns_of(term) == [[1, 2, 3, 5], [0, 1, 0, 1], [2, 2, 3, 3]]
+        grouping = ms.group({"correlated": LABELS}, x=[2, 2, 3, 3])
+        assert (grouping.factor, grouping.names) == ("correlated", ["(Intercept)", "x"])
+    with pytest.raises(ValueError, match=r"linear\(\) has period twice; give it once"):
+        ms.linear(columns, period=[1, 2, 3, 4])
+    with pytest.raises(ValueError, match="an argument without one must be a mapping"):
+        ms.linear(np.ones(4))  # type: ignore[arg-type]
 
 
 # ---- group ----
@@ -94,11 +138,16 @@ def test_labels_of_all_kinds(values: Any) -> None:
 def test_the_first_column_of_a_group_is_its_factor() -> None:
     term = ms.group(subject=LABELS, days=[0, 1, 2, 3], dose=["a", "b", "a", "b"])
     assert term.factor == "subject"
-    assert effect_names(term) == ["(Intercept)", "days", "dose[b]"]
-    assert term.correlated
+    assert term.names == ["(Intercept)", "days", "dose[b]"]
+    assert term.covariance == Full(3)
     term = ms.group(correlated=False, intercept=False, subject=LABELS, days=[0, 1, 2, 3])
-    assert effect_names(term) == ["days"]
-    assert not term.correlated
+    assert term.names == ["days"]
+    assert term.covariance == Diagonal(1)
+
+
+def test_without_an_intercept_all_levels_have_an_effect() -> None:
+    term = ms.group(intercept=False, subject=["a", "a", "b", "b"], dose=LABELS)
+    assert term.names == ["dose[high]", "dose[low]", "dose[mid]"]
 
 
 GROUPS: dict[str, Any] = {
@@ -122,7 +171,7 @@ def test_levels_are_the_sorted_labels(labels: Any) -> None:
     term = ms.group(g=labels)
     levels, codes = np.unique(labels, return_inverse=True)
     assert_array_equal(term.levels, levels)
-    assert_array_equal(term.codes, codes)
+    assert_array_equal(codes_of(term), codes)
     if labels.dtype != object:
         assert term.levels.dtype == labels.dtype
     # and are found again
@@ -133,13 +182,15 @@ def test_levels_are_the_sorted_labels(labels: Any) -> None:
 
 
 def test_new_numbers_and_labels_are_coded_as_the_old_ones() -> None:
-    days, dose = ms.linear(days=[0, 1, 2, 3], dose=LABELS).covariates
+    term = ms.linear(days=[0, 1, 2, 3], dose=LABELS)
     data: dict[str, Any] = {"days": [7, 8], "dose": ["mid", "high"]}
-    assert_array_equal(days.at(data).values, [7, 8])
-    new = dose.at(data)
-    assert new.names == dose.names
-    assert [column.tolist() for column in new.columns()] == [[0, 0], [1, 0]]
-    assert_array_equal(dose.at(pd.DataFrame(data)).values, new.values)
+    assert columns_at(term, data) == [[7, 8], [0, 0], [1, 0]]
+    assert columns_at(term, pd.DataFrame(data)) == columns_at(term, data)
+
+
+def columns_at(term: Linear, data: Data) -> list[list[float]]:
+    frame = read(data, [each for part in term.parts for each in part.inputs])
+    return [column.tolist() for part in term.parts for column in part.columns(frame)]
 
 
 def test_unknown_labels_of_a_group_are_marked() -> None:
@@ -150,39 +201,42 @@ def test_unknown_labels_of_a_group_are_marked() -> None:
     assert_array_equal(codes_at(ms.group(g=[1, 2, 1]), {"g": [2.0, 1.5]}), [1, -1])
 
 
-def days() -> Covariate:
-    return ms.linear(days=[0, 1, 2, 3]).covariates[0]
+DAYS = ms.linear(days=[0, 1, 2, 3])
 
 
-def dose(levels: int = 3) -> Covariate:
-    return ms.linear(dose=[f"d{i}" for i in range(levels)]).covariates[0]
+def dose_at(data: Data, levels: int = 3) -> FloatArray:
+    """Predict for new labels of a covariate; columns are read as for any prediction."""
+    dose = np.array([f"d{i}" for i in range(levels)] * 3)
+    i = np.arange(len(dose))
+    fit = ms.lmm(np.cos(7 * i), ms.linear(dose=dose), ms.group(g=i % 4))
+    return fit.predict(data, effects=False)
 
 
 BAD_NEW: dict[str, tuple[Any, str]] = {
     "missing": (
-        lambda: days().at({"day": [1], "dose": ["low"]}),
+        lambda: columns_at(DAYS, {"day": [1], "dose": ["low"]}),
         "data has no column days, which the model needs; it has day, dose",
     ),
     "missing from a frame": (
-        lambda: days().at(pd.DataFrame({"day": [1]})),
+        lambda: columns_at(DAYS, pd.DataFrame({"day": [1]})),
         "data has no column days, .* it has day$",
     ),
-    "NaN": (lambda: days().at({"days": [1, np.nan]}), r"days has 1 value\(s\) that are NaN"),
-    "text for a number": (lambda: days().at({"days": ["a"]}), "days must hold numbers only"),
+    "NaN": (lambda: columns_at(DAYS, {"days": [1, np.nan]}), r"days has 1 value\(s\) that are NaN"),
+    "text for a number": (lambda: columns_at(DAYS, {"days": ["a"]}), "days must hold numbers only"),
     "new label": (
-        lambda: dose().at({"dose": ["d0", "d7"]}),
-        "dose has the new label d7; the model knows d0, d1, d2$",
+        lambda: dose_at({"dose": ["d0", "d7"]}),
+        "dose has the new label d7, for which nothing was learned; the model knows d0, d1, d2$",
     ),
     "new label among many": (
-        lambda: dose(9).at({"dose": ["x"]}),
-        "dose has the new label x; the model knows d0, d1, d2, d3, d4, ...$",
+        lambda: dose_at({"dose": ["x"]}, levels=9),
+        "dose has the new label x, .* the model knows d0, d1, d2, d3, d4, ...$",
     ),
     "missing label": (
-        lambda: dose().at({"dose": np.array(["d0", None])}),
+        lambda: dose_at({"dose": np.array(["d0", None])}),
         r"dose has 1 missing label\(s\)",
     ),
     "numbers for text": (
-        lambda: dose().at({"dose": [1, 2]}),
+        lambda: dose_at({"dose": [1, 2]}),
         "labels must be of the kind that the model was fitted with",
     ),
     "a factor that is missing": (
@@ -284,7 +338,7 @@ def test_bad_columns_are_told(call: Any, message: str) -> None:
 
 def test_a_constant_is_an_intercept_where_there_is_none() -> None:
     term = ms.group(intercept=False, g=["a", "b", "a"], x=[2.0, 2.0, 2.0])
-    assert effect_names(term) == ["x"]
+    assert term.names == ["x"]
 
 
 def test_terms_are_frozen() -> None:

@@ -358,7 +358,7 @@ def test_explorable_moves_after_a_run(tab: Page) -> None:
 def test_everything_works_by_keyboard(tab: Page) -> None:
     cell = Cell(tab.locator("div.cell:has(.live-bar)").nth(1))
     cell.button("Run").focus()
-    assert cell.box.locator(".live-bar").evaluate("bar => getComputedStyle(bar).opacity") != "0"
+    expect(cell.box.locator(".live-bar")).not_to_have_css("opacity", "0")
     tab.keyboard.press("Tab")
     expect(cell.button("Edit")).to_be_focused()
     tab.keyboard.press("Enter")
