@@ -78,7 +78,7 @@ lint: $(READY) ## check style and types
 test: lint ## lint, build the book, run all tests (library, examples, pages in Chromium)
 	@lite=local; $(MAKE) --no-print-directory pyodide || lite=; \
 	    $(MAKE) --no-print-directory book LITE=$$lite
-	@$(BIN)/python -m pytest -q
+	@$(BIN)/python -m pytest -q -n auto --dist loadfile
 
 # ---- speed, beside other programs; they have an environment of their own ----
 
@@ -93,8 +93,8 @@ bench: .venv-bench/.ready ## measure the engine beside lme4, mixedlm and statsmo
 # ---- upkeep ----
 
 lock: $(READY) ## choose the versions in requirements.lock anew
-	$(UV) pip compile pyproject.toml --extra book --extra lite --extra grading --extra dev --extra pandas --extra formula --universal \
-	    --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 \
+	    --generate-hashes --no-header --no-emit-index-url \
 	    --no-emit-find-links --upgrade --quiet --output-file requirements.lock
 
 mathjax: $(READY) ## renew the MathJax files in book/_static (needs npm)
