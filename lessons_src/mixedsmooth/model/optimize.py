@@ -10,7 +10,7 @@ search that begins at one place may end at the wrong one.
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import combinations, product
 from operator import itemgetter
 from typing import NamedTuple
@@ -135,10 +135,15 @@ class Criterion:
     evaluations: int = 0
     lowest: tuple[float, Sequence[FloatArray]] = (np.inf, ())
 
+    @cached_property
+    def covariances(self) -> list[Covariance]:
+        """Covariances of the terms."""
+        return self.A.covariances
+
     def factorize(self, theta: FloatArray) -> Factorization:
         """Factor the cross-products at theta, and count."""
         self.evaluations += 1
-        return self.A.factorize(unpack(theta, self.A.covariances))
+        return self.A.factorize(unpack(theta, self.covariances))
 
     def value(self, theta: FloatArray) -> float:
         """Return the criterion; infinite where y is explained without error."""
@@ -155,12 +160,12 @@ class Criterion:
         except np.linalg.LinAlgError:
             raise NoResidualError from None
         value = self.reported(f, f.deviance(self.reml, self.variance))
-        return value, pack_slopes(f.gradient(self.reml, self.variance), self.A.covariances)
+        return value, pack_slopes(f.gradient(self.reml, self.variance), self.covariances)
 
     def optimum(self, theta: FloatArray, decrease: float, reason: str) -> Optimum:
         """Factor the cross-products where a search ended; that is no evaluation of the search."""
         try:
-            f = self.A.factorize(unpack(theta, self.A.covariances))
+            f = self.A.factorize(unpack(theta, self.covariances))
         except np.linalg.LinAlgError:
             raise NoResidualError from None
         for T_f in f.T:
@@ -299,7 +304,7 @@ def look(criterion: Criterion, theta: FloatArray) -> list[FloatArray]:
 
 def _guess(criterion: Criterion) -> tuple[FloatArray, FloatArray]:
     """T = I in scaled units, improved by two steps of Schall's fixed point; and a unit."""
-    covariances = criterion.A.covariances
+    covariances = criterion.covariances
     T = [np.eye(c.k) for c in covariances]
     for _ in range(2):
         f = criterion.factorize(pack(T, covariances))
@@ -315,7 +320,7 @@ def _unit_at(criterion: Criterion, theta: FloatArray) -> FloatArray:
         f = criterion.factorize(theta)
     except np.linalg.LinAlgError:
         raise NoResidualError from None
-    return unit_steps(f.T, f.degrees_of_freedom(criterion.reml), criterion.A.covariances)
+    return unit_steps(f.T, f.degrees_of_freedom(criterion.reml), criterion.covariances)
 
 
 def _run(criterion: Criterion, theta: FloatArray, unit: FloatArray | None = None) -> Optimum:
@@ -328,7 +333,7 @@ def _run(criterion: Criterion, theta: FloatArray, unit: FloatArray | None = None
         if np.abs((theta - begin) / unit).max() > FAR:
             unit = _unit_at(criterion, theta)
             theta, decrease = _descend(criterion, theta, unit)
-        theta, ended = leave_boundary(theta, criterion.A.covariances, criterion.value)
+        theta, ended = leave_boundary(theta, criterion.covariances, criterion.value)
         if ended:
             break
     if criterion.variance is None and np.abs(theta).max() > LARGEST:
