@@ -731,3 +731,9 @@ def test_columns_of_pyarrow() -> None:
     twice = pa.DictionaryArray.from_arrays(pa.array([0, 1]), pa.array(["a", "a"]))
     with pytest.raises(ValueError, match="g has two categories of the same name; merge them"):
         checks.levels_and_codes("g", twice)
+
+
+def test_columns_that_nearly_agree_are_independent() -> None:
+    checks.full_rank("X", np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0 + 1e-10]]))
+    with pytest.raises(ValueError, match="rank 1"):
+        checks.full_rank("X", np.array([[1.0, 1.0], [1.0, 1.0], [1.0, 1.0 + 1e-17]]))
