@@ -291,7 +291,8 @@ def find_mode(data: Response, T: Sequence[FloatArray], beta: FloatArray, near: A
     beta : ndarray, shape (p,)
         Fixed effects.
     near : Anchor
-        Where to begin: at the mode of the linear mixed model there, or at u = 0 if that is higher.
+        Where to begin: at the mode of the linear mixed model there, and if that leads nowhere at
+        u = 0.
 
     Returns
     -------
@@ -324,18 +325,24 @@ def find_mode(data: Response, T: Sequence[FloatArray], beta: FloatArray, near: A
     fixed = data.offset + data.X @ beta
     first = spherical_sums(data, T, near.target - near.weight * fixed)
     begin = near.A.factorize(T).solve_spherical(first)
-    places = []
-    for u in (begin, [np.zeros_like(u_f) for u_f in begin]):
-        eta = fixed + data.random_part(times(u, T))
-        moments = data.family.moments(data.y, eta)
-        places.append((float(moments.log_density.sum()) - _squares(u) / 2, u, eta, moments))
-    g, u, eta, moments = max(
-        places, key=lambda place: place[0] if np.isfinite(place[0]) else -np.inf
-    )
+    # Newton's steps, by  grad g = Lambda'Z'(y - mu) - u  and its curvature L L'  (eq-11-gradient)
+    try:
+        return _climb(data, T, fixed, begin)
+    except NoModeError:
+        return _climb(data, T, fixed, [np.zeros_like(u_f) for u_f in begin])
+
+
+def _climb(
+    data: Response, T: Sequence[FloatArray], fixed: FloatArray, u: Sequence[FloatArray]
+) -> Mode:
+    """Maximize g from u, where `fixed` is the rest of the linear predictor."""
+    eta = fixed + data.random_part(times(u, T))
+    moments = data.family.moments(data.y, eta)
+    g = float(moments.log_density.sum()) - _squares(u) / 2
     if not np.isfinite(g):
         raise NoModeError
     for _ in range(ROUNDS):
-        # L L' step = Lambda'Z'(y - mu) - u  (eq-11-gradient), which is to say that u + step solves
+        # L L' step = Lambda'Z'(y - mu) - u, which is to say that u + step solves
         # the weighted penalized least-squares problem with the response z
         pull = spherical_sums(data, T, data.y - moments.mean)
         slope = [pull_f - u_f for pull_f, u_f in zip(pull, u, strict=True)]
