@@ -365,8 +365,8 @@ def cross_validate(criterion: Criterion, start: FloatArray | None) -> Optimum:
     criterion : Criterion
         Its cross-products and count.
     start : ndarray, optional
-        Where to begin; otherwise at the best of a coarse grid, common to all smooths, and of each
-        smooth beside the others.
+        Where to begin; otherwise at the best place of a grid, or with several smooths at the best
+        few of a coarse grid.
 
     Returns
     -------
