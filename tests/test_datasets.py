@@ -19,6 +19,8 @@ LOADERS = {
     "volvo": ms.load_volvo,
     "epil": ms.load_epil,
     "insteval": ms.load_insteval,
+    "bacteria": ms.load_bacteria,
+    "pastes": ms.load_pastes,
 }
 PACKED = {"insteval"}
 
@@ -88,8 +90,12 @@ def test_readme_lists_the_columns_with_their_units(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(LOADERS.keys() - PACKED))
 def test_readme_quotes_the_r_call_that_wrote_the_file(name: str) -> None:
-    script = (DATA.parent / "tests" / "reference" / "make_reference.R").read_text(encoding="utf-8")
-    call = re.search(rf'write\.csv\(\w+, "\.\./data/{name}\.csv".*\)', script)
+    folder = DATA.parent / "tests" / "reference"
+    scripts = "\n".join(
+        (folder / script).read_text(encoding="utf-8")
+        for script in ("make_reference.R", "make_families.R")
+    )
+    call = re.search(rf'write\.csv\(\w+, "\.\./data/{name}\.csv".*\)', scripts)
     assert call is not None
     assert call[0] in readme()
 
@@ -105,6 +111,8 @@ def test_readme_quotes_the_r_call_that_wrote_the_file(name: str) -> None:
         ("volvo", 19, 2),
         ("epil", 236, 9),
         ("insteval", 73421, 7),
+        ("bacteria", 220, 4),
+        ("pastes", 60, 4),
     ],
 )
 def test_shape(name: str, rows: int, n_columns: int) -> None:
@@ -124,7 +132,7 @@ def test_records_are_frozen_and_arrays_read_only(dataset: ms.Dataset) -> None:
 
 def test_columns_hold_numbers_or_labels(dataset: ms.Dataset) -> None:
     for name, column in columns(dataset).items():
-        label = name in {"subject", "country", "trt", "dept"}
+        label = name in {"subject", "country", "trt", "dept", "id", "batch", "cask", "sample"}
         assert column.dtype.kind == "U" if label else column.dtype in (np.float64, np.int64)
 
 
@@ -237,3 +245,44 @@ def test_insteval_begins_and_ends_as_r_prints_it() -> None:
     names = ["s", "d", "studage", "lectage", "service", "dept", "y"]
     assert [getattr(ratings, name)[0] for name in names] == [1, 1002, 2, 2, 0, "2", 5]
     assert [getattr(ratings, name)[-1] for name in names] == [2972, 2121, 4, 2, 1, "2", 3]
+
+
+def test_bacteria_has_the_checks_of_the_trial() -> None:
+    bacteria = ms.load_bacteria()
+    # R 4.2.2, MASS: ?bacteria, table(bacteria$y), table(bacteria$week), table(bacteria$trt)
+    assert len(np.unique(bacteria.id)) == 50
+    assert np.bincount(bacteria.y).tolist() == [43, 177]
+    weeks, checks = np.unique(bacteria.week, return_counts=True)
+    assert weeks.tolist() == [0, 2, 4, 6, 11]
+    assert checks.tolist() == [50, 44, 42, 40, 44]
+    treatments, checks = np.unique(bacteria.trt, return_counts=True)
+    assert dict(zip(treatments.tolist(), checks.tolist(), strict=True)) == {
+        "drug": 62,
+        "drug+": 62,
+        "placebo": 96,
+    }
+    # nobody changes treatment
+    pairs = set(zip(bacteria.id.tolist(), bacteria.trt.tolist(), strict=True))
+    assert len(pairs) == 50
+
+
+def test_pastes_is_nested_and_balanced() -> None:
+    pastes = ms.load_pastes()
+    joined = [f"{batch}:{cask}" for batch, cask in zip(pastes.batch, pastes.cask, strict=True)]
+    assert pastes.sample.tolist() == joined
+    assert "".join(np.unique(pastes.batch)) == "ABCDEFGHIJ"
+    assert set(np.unique(pastes.sample, return_counts=True)[1]) == {2}
+    # R 4.2.2, lme4: Pastes$strength[c(1, 2, 60)], mean(Pastes$strength)
+    assert pastes.strength[[0, 1, -1]].tolist() == [62.8, 62.6, 56.6]
+    assert round(float(pastes.strength.mean()), 5) == 60.05333
+
+
+def test_a_data_set_is_data_with_names() -> None:
+    sleep = ms.load_sleepstudy()
+    assert list(sleep) == sleep.keys() == ["reaction", "days", "subject"]
+    assert sleep["days"] is sleep.days
+    assert list(dict(sleep)) == sleep.keys()
+    with pytest.raises(KeyError, match="'Days' is no column; there are reaction, days, subject"):
+        sleep["Days"]
+    fit = ms.lmm_formula("reaction ~ days + (days | subject)", sleep)
+    np.testing.assert_array_equal(fit.predict(sleep), fit.fitted)

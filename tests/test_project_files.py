@@ -21,6 +21,8 @@ DATA_FILES = {
     "volvo.csv",
     "epil.csv",
     "insteval.csv.gz",
+    "bacteria.csv",
+    "pastes.csv",
     "benchmark.json",
     "published.toml",
 }
@@ -192,7 +194,7 @@ sys.path.insert(0, {str(site)!r})
 import mixedsmooth as ms
 from mixedsmooth import published
 assert ms.__file__.startswith({str(site)!r}), ms.__file__
-loaders = (ms.load_sleepstudy, ms.load_gasoline, ms.load_volvo, ms.load_epil)
+loaders = (ms.load_sleepstudy, ms.load_gasoline, ms.load_volvo, ms.load_epil, ms.load_bacteria)
 print(*(len(load()) for load in loaders), len(published.entries()) > 300)
 """
     run = subprocess.run(
@@ -202,4 +204,4 @@ print(*(len(load()) for load in loaders), len(published.entries()) > 300)
         text=True,
         cwd=tmp_path,
     )
-    assert run.stdout.split() == ["180", "342", "19", "236", "True"]
+    assert run.stdout.split() == ["180", "342", "19", "236", "220", "True"]

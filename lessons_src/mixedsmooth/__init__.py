@@ -16,24 +16,28 @@ from typing import TYPE_CHECKING, Any
 
 from mixedsmooth import published
 from mixedsmooth.datasets import (
+    Bacteria,
     Dataset,
     Epil,
     Gasoline,
     InstEval,
+    Pastes,
     SleepStudy,
     Volvo,
+    load_bacteria,
     load_benchmark,
     load_epil,
     load_gasoline,
     load_insteval,
+    load_pastes,
     load_sleepstudy,
     load_volvo,
 )
 from mixedsmooth.model.fit import Fit, GeneralizedFit, RandomEffects
-from mixedsmooth.model.formula import lmm_formula
+from mixedsmooth.model.formula import glmm_formula, lmm_formula
 from mixedsmooth.model.glmm import glmm
 from mixedsmooth.model.lmm import lmm
-from mixedsmooth.model.terms import group, linear, smooth
+from mixedsmooth.model.terms import group, labels, linear, smooth
 
 if TYPE_CHECKING:
     from mixedsmooth import exercises
@@ -49,25 +53,31 @@ else:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Bacteria",
     "Dataset",
     "Epil",
     "Fit",
     "Gasoline",
     "GeneralizedFit",
     "InstEval",
+    "Pastes",
     "RandomEffects",
     "SleepStudy",
     "Volvo",
     "exercises",
     "glmm",
+    "glmm_formula",
     "group",
+    "labels",
     "linear",
     "lmm",
     "lmm_formula",
+    "load_bacteria",
     "load_benchmark",
     "load_epil",
     "load_gasoline",
     "load_insteval",
+    "load_pastes",
     "load_sleepstudy",
     "load_volvo",
     "published",

@@ -7,7 +7,7 @@ import csv
 import gzip
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -34,7 +34,8 @@ class Dataset:
     """A data set: named read-only columns of equal length.
 
     ``len(data)`` is the number of rows, ``print(data)`` tells what the data are, and
-    ``data.to_pandas()`` makes a data frame.
+    ``data.to_pandas()`` makes a data frame. Where data with names are asked for, as in a formula, a
+    data set will do.
 
     Examples
     --------
@@ -42,6 +43,8 @@ class Dataset:
     >>> data = ms.load_volvo()
     >>> isinstance(data, ms.Dataset), len(data), data
     (True, 19, <Volvo: 19 rows of size, wear>)
+    >>> ms.lmm_formula("wear ~ s(size, k=9)", data)
+    <Fit by REML: 19 rows, criterion 42.3039>
     """
 
     file: ClassVar[str]
@@ -66,6 +69,21 @@ class Dataset:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(getattr(self, fields(self)[0].name))
+
+    def keys(self) -> list[str]:
+        """Return the names of the columns."""
+        return [column.name for column in fields(self)]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Return a column by its name."""
+        if name not in self.keys():
+            raise KeyError(f"{name!r} is no column; there are {', '.join(self.keys())}")
+        column: NDArray[Any] = getattr(self, name)
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the columns."""
+        return iter(self.keys())
 
     def __str__(self) -> str:
         """Tell name, rows, columns with their units, and source."""
@@ -247,6 +265,54 @@ class InstEval(Dataset):
         return dict(zip(header, table, strict=True))
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Bacteria(Dataset):
+    """Bacteria in 50 children with otitis media, checked up to five times, by treatment.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_bacteria()
+    <Bacteria: 220 rows of y, week, id, trt>
+    """
+
+    file: ClassVar[str] = "bacteria.csv"
+    title: ClassVar[str] = "bacteria"
+    source: ClassVar[str] = (
+        "A. Leach, Menzies School of Health Research; Venables and Ripley (2002), "
+        "by way of the R package MASS"
+    )
+
+    y: IntArray = _column("1 if H. influenzae is present, otherwise 0")
+    week: IntArray = _column("time of the check: 0, 2, 4, 6 or 11 [week]")
+    id: LabelArray = _column("label of the child")
+    trt: LabelArray = _column("treatment: placebo, drug, or drug+ (encouraged to take it)")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Pastes(Dataset):
+    """Strength of a chemical paste: two assays of each of three casks from ten deliveries.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_pastes()
+    <Pastes: 60 rows of batch, cask, sample, strength>
+    """
+
+    file: ClassVar[str] = "pastes.csv"
+    title: ClassVar[str] = "pastes"
+    source: ClassVar[str] = (
+        "Davies and Goldsmith (1972), Statistical Methods in Research and Production, section 6.5; "
+        "by way of the R package lme4"
+    )
+
+    batch: LabelArray = _column("label of the delivery, A to J")
+    cask: LabelArray = _column("label of the cask in its delivery: a, b or c")
+    sample: LabelArray = _column("label of delivery and cask, A:a to J:c")
+    strength: FloatArray = _column("strength of the paste [1]")
+
+
 def load_sleepstudy() -> SleepStudy:
     """Load the sleep study: 18 drivers, ten days each, sleep cut to three hours a night.
 
@@ -356,6 +422,52 @@ def load_insteval() -> InstEval:
     2972 1128 14
     """
     return InstEval._load()
+
+
+def load_bacteria() -> Bacteria:
+    """Load the bacteria trial: 220 checks of 50 children in the Northern Territory of Australia.
+
+    Returns
+    -------
+    Bacteria
+        220 rows: `y` (0 or 1), `week` [week], `id` and `trt` (labels). Of 250 checks 30 are
+        missing.
+
+    References
+    ----------
+    Venables and Ripley (2002), Modern Applied Statistics with S, section 10.4, whose package MASS
+    has the data as ``bacteria``.
+
+    Examples
+    --------
+    >>> bacteria = load_bacteria()
+    >>> print(len(set(bacteria.id)), int(bacteria.y.sum()))
+    50 177
+    """
+    return Bacteria._load()
+
+
+def load_pastes() -> Pastes:
+    """Load the paste data: strengths of a chemical paste, casks nested in deliveries.
+
+    Returns
+    -------
+    Pastes
+        60 rows: `batch`, `cask` and `sample` (labels), `strength` [1]. The casks a of two
+        deliveries have nothing in common; `sample` tells all thirty casks apart.
+
+    References
+    ----------
+    Davies and Goldsmith (1972), Statistical Methods in Research and Production, fourth edition,
+    section 6.5.
+
+    Examples
+    --------
+    >>> pastes = load_pastes()
+    >>> print(len(set(pastes.batch)), len(set(pastes.cask)), len(set(pastes.sample)))
+    10 3 30
+    """
+    return Pastes._load()
 
 
 def load_benchmark() -> dict[str, Any]:
