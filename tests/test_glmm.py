@@ -18,7 +18,7 @@ from mixedsmooth.derivations.laplace import fit_agq, fit_laplace, laplace_devian
 from mixedsmooth.derivations.likelihood import grouping_columns, intercept_slope_columns
 from mixedsmooth.derivations.pql import PQLFit, fit_pql
 from mixedsmooth.derivations.reml import lambda_template
-from mixedsmooth.model import blocked, families, laplace, problem
+from mixedsmooth.model import blocked, laplace, problem
 from mixedsmooth.model.covariance import pack_slopes, unpack
 from mixedsmooth.model.engine import indicators
 from mixedsmooth.model.families import Binomial, Family, Poisson
@@ -256,7 +256,7 @@ def data_of(name: str, terms: tuple[Term, ...]) -> laplace.Response:
         y = rng.poisson(2.0, 120).astype(float)
     inner = problem.standardize(problem.model_of(y, terms, None, 1.0))
     offset = 0.2 * rng.normal(size=120)
-    return laplace.Response(y, family, offset, inner.X, inner.factors, inner.engine)
+    return laplace.Response(y, family, offset, 1.0, inner.X, inner.factors, inner.engine)
 
 
 def terms_of(name: str) -> tuple[Term, ...]:
@@ -354,46 +354,6 @@ def test_few_levels_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert_allclose(differences(data, nodes=0)[0], at_once, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", FAMILIES)
-@pytest.mark.parametrize("rows", [families.ROWS, 17])  # 17: seven chunks, and one row over
-def test_families(name: str, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(families, "ROWS", rows)
-    family = FAMILIES[name]
-    eta = np.linspace(-8, 8, 120)
-    m = np.broadcast_to(np.asarray(family.scale, dtype=float), (120,))
-    y = np.minimum(np.arange(120.0) % 4, m if name != "poisson" else np.inf)
-    moments = family.moments(y, eta)
-    mean = family.mean(eta)
-    if name == "poisson":
-        exact = scipy.stats.poisson.logpmf(y, mean)
-    else:
-        exact = scipy.stats.binom.logpmf(y, m, mean)
-    assert_allclose(moments.log_density.sum() + family.constant(y), exact.sum(), rtol=1e-12)
-    assert_allclose(moments.mean, m * mean, rtol=1e-12)
-    h = 1e-5
-    up, down = family.moments(y, eta + h), family.moments(y, eta - h)
-    assert_allclose((up.mean - down.mean) / (2 * h), moments.weight, rtol=1e-7)
-    assert_allclose((up.weight - down.weight) / (2 * h), moments.slope, rtol=1e-6, atol=1e-9)
-    assert np.all(np.isfinite(family.start(y)))
-
-
-def test_probabilities_keep_their_digits() -> None:
-    moments = Binomial(np.ones(2)).moments(np.array([0.0, 1.0]), np.array([-40.0, 40.0]))
-    assert_allclose(moments.mean[0], np.exp(-40), rtol=1e-14)
-    assert_allclose(moments.weight, np.exp(-40), rtol=1e-14)
-    assert_allclose(moments.log_density, -np.exp(-40), atol=1e-16)
-
-
-def test_where_a_response_ends() -> None:
-    y = np.array([0.0, 1.0, 4.0, 9.0])
-    low, high = Poisson().ends(y)
-    assert low.tolist() == [True, False, False, False]
-    assert not high.any()  # a count has no largest value
-    low, high = Binomial(np.array([4.0, 4.0, 4.0, 9.0])).ends(y)
-    assert low.tolist() == [True, False, False, False]
-    assert high.tolist() == [False, False, True, True]
-
-
 def test_the_mode_is_found_from_far_away() -> None:
     # where means are nearly zero a whole step leads to means that are not finite: from the anchor,
     # so that u = 0 is the better begin, and from there, so that steps are halved
@@ -401,7 +361,7 @@ def test_the_mode_is_found_from_far_away() -> None:
     inner = problem.standardize(
         problem.model_of(y, (ms.linear(), ms.group(g=group.tolist())), None, 1.0)
     )
-    data = laplace.Response(y, Poisson(), 0.0, inner.X, inner.factors, inner.engine)
+    data = laplace.Response(y, Poisson(), 0.0, 1.0, inner.X, inner.factors, inner.engine)
     T, beta = [np.eye(1)], np.array([-10.0])
     near = laplace.anchor(data, np.full(4, -10.0))
     mode = laplace.find_mode(data, T, beta, near)
@@ -683,7 +643,7 @@ HALF = X > 0.5
         (np.where(X == 1, np.nan, COUNTS), {}, "y"),
         (COUNTS[:-1], {}, "40 rows where y has 39"),
         (0 * COUNTS, {}, "y is zero in every row"),
-        (COUNTS, {"family": "gamma"}, 'family must be "poisson"'),
+        (COUNTS, {"family": "normal"}, 'family must be "poisson"'),
         (COUNTS, {"method": "REML"}, 'method must be "laplace"'),
         (COUNTS, {"dispersion": True}, '"pql" only'),
         (COUNTS, {"trials": 3}, 'trials cannot be given with family "poisson"'),

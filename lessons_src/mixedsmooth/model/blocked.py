@@ -12,6 +12,7 @@ effects of a level runs over long vectors.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isnan
 from typing import ClassVar, TypeVar
 
 import numpy as np
@@ -320,7 +321,7 @@ class Products(engine.Products):
         # H_j = T' A_j T + I, the k x k blocks of the head
         H = np.matmul(T_h.T, _left(T_h.T, self.head))
         np.einsum("aaj->aj", H)[...] += 1  # a view of the diagonals
-        H_inverse, log_det_head = _inverse(H)
+        H_inverse, log_det_head = _inverse(H, signed=isnan(self.log_weights))
         P = _left(T_h, H_inverse)
         M = np.matmul(T_h, P)
         # A~ = A_tt - sum_j C_j' M_j C_j  (eq-7-reduced)
@@ -435,7 +436,7 @@ def cross_products(
     return Products(
         n=n,
         p=p,
-        log_weights=0.0 if w is None else float(np.log(w).sum()),
+        log_weights=engine.log_weights(w),
         shapes=tuple(f.shape for f in factors),
         first=first,
         head=head_block,
@@ -450,7 +451,7 @@ def cross_products(
 
 
 @dataclass(frozen=True, eq=False)
-class Factorization(engine.Factorization):
+class Factorization(engine.ExactFactorization):
     """The blocked factorization: head, reduction, tail.
 
     Attributes
@@ -725,10 +726,16 @@ def _quadratic(factor: Factor, M: FloatArray) -> FloatArray:
     return value
 
 
-def _inverse(H: FloatArray) -> tuple[FloatArray, float]:
-    """Inverses of symmetric positive definite blocks (k, k, J), and the sum of log|H_j|."""
+def _inverse(H: FloatArray, signed: bool) -> tuple[FloatArray, float]:
+    """Inverses of symmetric blocks (k, k, J), and the sum of log|H_j|.
+
+    H_j - I is not negative unless a weight is, so a pivot below 1 is rounding. With signed weights
+    it may be right as long as it has digits.
+    """
     k = len(H)
     if k == 1:
+        if not H.min() > (0.0 if signed else 0.5):
+            raise np.linalg.LinAlgError("a block of the head is not positive")
         return 1 / H, float(np.log(H).sum())
     if k > H.shape[2]:  # few large blocks
         L = np.linalg.cholesky(H.T)
@@ -737,12 +744,14 @@ def _inverse(H: FloatArray) -> tuple[FloatArray, float]:
         return inverse, 2 * float(log_diagonals.sum())
     # sweep one effect after the other, in place, which leaves -H_j^-1; no pivot needs a search
     swept, pivots = H.copy(), np.empty(H.shape[1:])
-    for c in range(k):
-        pivots[c] = swept[c, c]
-        column = swept[:, c] / pivots[c]
-        swept -= column[:, None] * swept[c]
-        swept[c] = swept[:, c] = column
-        swept[c, c] = -1 / pivots[c]
-    if not pivots.min() > 0.5:  # H_j - I is not negative, so a pivot below 1 is rounding
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        for c in range(k):
+            pivots[c] = swept[c, c]
+            column = swept[:, c] / pivots[c]
+            swept -= column[:, None] * swept[c]
+            swept[c] = swept[:, c] = column
+            swept[c, c] = -1 / pivots[c]
+    sound = (pivots > 1e-15 * np.einsum("ccj->cj", H)).all() if signed else pivots.min() > 0.5
+    if not sound:
         raise np.linalg.LinAlgError("a block of the head has lost its digits")
     return -swept, float(np.log(pivots).sum())

@@ -224,7 +224,8 @@ def pack(T: Sequence[FloatArray], covariances: Sequence[Covariance]) -> FloatArr
     >>> print(pack([np.array([[1.0, 9.0], [2.0, 3.0]])], [Full(2)]))
     [1. 2. 3.]
     """
-    return np.concatenate([c.pack(T_f) for c, T_f in zip(covariances, T, strict=True)])
+    entries = (c.pack(T_f) for c, T_f in zip(covariances, T, strict=True))
+    return np.concatenate([np.empty(0), *entries])  # which is empty if there is no term
 
 
 def pack_slopes(by_T: Sequence[FloatArray], covariances: Sequence[Covariance]) -> FloatArray:
@@ -247,4 +248,5 @@ def pack_slopes(by_T: Sequence[FloatArray], covariances: Sequence[Covariance]) -
     >>> print(pack_slopes([np.array([[1.0, 9.0], [2.0, 3.0]])], [Scalar(2)]))
     [4.]
     """
-    return np.concatenate([c.slope(S) for c, S in zip(covariances, by_T, strict=True)])
+    entries = (c.slope(S) for c, S in zip(covariances, by_T, strict=True))
+    return np.concatenate([np.empty(0), *entries])

@@ -6,9 +6,10 @@ diagonal: I kron T_f for the term f, with T_f lower triangular and its entries i
 
 An engine stores Z'WZ in its own way. It gives a type of `Products`, which holds A, and a type of
 `Factorization`, which answers what is asked of A at one theta. Terms are in the user's order.
-`mixedsmooth.model.blocked` and `mixedsmooth.model.sparse` are two of them. Nothing outside an
-engine may assume that a factor is dense, that all rows are at hand, or that a criterion is exact
-beyond its `error`.
+`mixedsmooth.model.blocked` and `mixedsmooth.model.sparse` are two of them;
+`mixedsmooth.model.unpenalized` serves where no effect is random. Nothing outside an engine may
+assume that a factor is dense, that all rows are at hand, or that a criterion is exact beyond its
+`error`.
 """
 
 from abc import ABC, abstractmethod
@@ -121,7 +122,7 @@ class Products(ABC):
     2.0 18.0
     """
 
-    exact_slopes: ClassVar[bool]  # whether a factorization has log_det_gradient and row_variances
+    exact_slopes: ClassVar[bool]  # whether it gives an `ExactFactorization`
 
     n: int
     p: int
@@ -267,6 +268,30 @@ class Factorization(ABC):
         return log_det + N * float(np.log(2 * np.pi * s2)) + self.r2 / s2 - A.log_weights
 
 
+@dataclass(frozen=True, eq=False)
+class ExactFactorization(Factorization):
+    """A factorization that gives what slopes of a generalized model need, without differences.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.blocked import cross_products
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> groups = Factor(np.array([0, 0, 1, 1]), (np.ones(4),), Shape(2, Scalar(1)))
+    >>> A = cross_products([groups], np.ones((4, 1)), np.array([1.0, 2.0, 4.0, 5.0]))
+    >>> f = A.factorize([np.array([[2.0]])])  # H_j = 2 theta^2 + 1
+    >>> print(f.log_det_gradient()[0].round(4), f.row_variances([groups]).round(4))
+    [[1.7778]] [0.4444 0.4444 0.4444 0.4444]
+    """
+
+    @abstractmethod
+    def log_det_gradient(self) -> list[FloatArray]:
+        """Differentiate log|Lambda'Z'WZ Lambda + I| by the entries of each T."""
+
+    @abstractmethod
+    def row_variances(self, factors: Sequence[Factor]) -> FloatArray:
+        """Diagonal of Z Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'Z', one entry for each row."""
+
+
 def by_term(v: FloatArray, shapes: Sequence[Shape]) -> list[FloatArray]:
     """Divide a vector over the columns of Z into a matrix (m, k) for each term.
 
@@ -295,6 +320,29 @@ def by_term(v: FloatArray, shapes: Sequence[Shape]) -> list[FloatArray]:
         parts.append(v[at : at + shape.size].reshape(-1, shape.k))
         at += shape.size
     return parts
+
+
+def log_weights(w: FloatArray | None) -> float:
+    """Sum of log w, as the deviance has it.
+
+    Parameters
+    ----------
+    w : ndarray, shape (n,), or None
+        Weights. Those of a step on the way to a mode may be negative: there is no deviance then.
+
+    Returns
+    -------
+    float
+        The sum, or not a number.
+
+    Examples
+    --------
+    >>> log_weights(None), log_weights(np.array([1.0, np.e])), log_weights(np.array([-1.0]))
+    (0.0, 1.0, nan)
+    """
+    if w is None:
+        return 0.0
+    return float(np.log(w).sum()) if w.min() > 0 else np.nan
 
 
 def indicators(

@@ -19,11 +19,12 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 
 from mixedsmooth.model.covariance import Covariance, Scalar, pack, pack_slopes, unpack
 from mixedsmooth.model.descent import descend
 from mixedsmooth.model.engine import LARGEST, Factorization, Products
+from mixedsmooth.model.families import Family
 from mixedsmooth.model.laplace import (
     Anchor,
     Mode,
@@ -34,6 +35,7 @@ from mixedsmooth.model.laplace import (
     find_mode,
     laplace,
     laplace_deviance,
+    positive_weights,
     quadrature,
     times,
     working_products,
@@ -56,6 +58,11 @@ NEWTON_STEPS = 4
 FEW_ROWS = 100  # of counts, below which groups are looked at as smooths are
 MARGINAL_LEVELS = (0.1, 1.0, 10.0, 100.0)  # of the theta of smooths, where a search looks around
 MARGINAL_DESCENTS = 2  # from the best of them
+LOG_PARAMETERS = (-25.0, 40.0)  # of a family, among which a search begins
+LARGE_SIZE = 10.0  # over the mean: the largest with which a search begins
+DOUBTFUL = 1.0  # rise of the deviance where a variance is zero, below which that is tried
+FARTHEST = 200.0  # logarithm of a parameter of a family
+HALVINGS = 60  # of the way to a linear predictor that is out of range
 DIFFERENCE = 1e-3  # of a parameter, in units of its standard error, for second derivatives
 
 
@@ -68,8 +75,8 @@ class NoResidualError(ValueError):
 
     def __init__(self) -> None:
         super().__init__(
-            "y is explained by its groups and smooths without error, so there is no residual "
-            "variance; use fewer random effects"
+            "y is explained by its terms without error, so there is no residual variance; "
+            "use fewer random effects"
         )
 
 
@@ -585,16 +592,17 @@ def leave_boundary(
             here, at_zero, outside = values
             if outside < min(here, at_zero):
                 return pack(T, covariances), False
-            matrix[c, c] = 0.0 if at_zero <= here + 1e-14 * abs(here) else found
+            rounding = max(1e-8, 1e-12 * abs(here))
+            matrix[c, c] = 0.0 if at_zero <= here + rounding else found
     return pack(T, covariances), True
 
 
-# ---- generalized models: theta and beta together ----
+# ---- generalized models: theta, the family's parameter and beta together ----
 
 
 @dataclass(eq=False)
 class MarginalDeviance:
-    """Minus twice the marginal log-likelihood as a function of theta and beta, which counts.
+    """Minus twice the marginal log-likelihood as a function of all parameters, which counts.
 
     Attributes
     ----------
@@ -604,6 +612,12 @@ class MarginalDeviance:
         Nodes of the quadrature; 1 for Laplace.
     near : Anchor
         Where each search for a mode begins.
+    report : callable or None
+        Told of each evaluation: its number, T and the value. It may raise `Stopped`.
+    evaluations : int
+        How many there were.
+    lowest : tuple
+        The lowest value, and its parameters.
 
     Examples
     --------
@@ -611,8 +625,8 @@ class MarginalDeviance:
     >>> from mixedsmooth.model.engine import Factor, Shape
     >>> from mixedsmooth.model.families import Poisson
     >>> one = Factor(np.array([0, 0]), (np.ones(2),), Shape(1, Scalar(1)))
-    >>> data = Response(np.array([0.0, 1.0]), Poisson(), 0.0, np.ones((2, 1)), [one], blocked)
-    >>> deviance = MarginalDeviance(data, nodes=1, near=anchor(data, np.zeros(2)))
+    >>> data = Response(np.array([0.0, 1.0]), Poisson(), 0.0, 1.0, np.ones((2, 1)), [one], blocked)
+    >>> deviance = MarginalDeviance(data, nodes=1, near=anchor(data, np.zeros(2)), report=None)
     >>> theta_and_beta = np.array([1.0, 1.0])
     >>> print(round(deviance.value(theta_and_beta), 4))  # 5 + log 3: the mode is u = -1, eta = 0
     6.0986
@@ -624,26 +638,40 @@ class MarginalDeviance:
     data: Response
     nodes: int
     near: Anchor
+    report: Callable[[int, Sequence[FloatArray], float], None] | None
     evaluations: int = 0
+    lowest: tuple[float, FloatArray | None] = (np.inf, None)
 
-    def mode(self, parameters: FloatArray) -> Mode:
-        """Find the mode at (theta, beta)."""
+    def parted(self, parameters: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Divide parameters into theta, the logarithm of the family's parameter, and beta."""
+        ends = np.cumsum([self.data.X.shape[1], len(self.data.family.log_parameters)])
+        theta, of_family, beta = np.split(parameters, len(parameters) - ends[::-1])
+        return theta, of_family, beta
+
+    def mode(self, parameters: FloatArray) -> tuple[Response, Mode]:
+        """Return the data with the family that the parameters tell, and the mode."""
         self.evaluations += 1
-        theta, beta = np.split(parameters, [len(parameters) - self.data.X.shape[1]])
+        theta, of_family, beta = self.parted(parameters)
+        if np.any(np.abs(of_family) > FARTHEST):
+            raise OutOfRangeError
+        family = self.data.family.at(of_family)
+        data = self.data if family is self.data.family else replace(self.data, family=family)
         try:
-            return find_mode(self.data, unpack(theta, self.data.covariances), beta, self.near)
+            mode = find_mode(data, unpack(theta, data.covariances), beta, self.near)
         except (NoModeError, np.linalg.LinAlgError):
             raise OutOfRangeError from None
+        return data, mode
 
-    def of_mode(self, mode: Mode) -> float:
-        """Deviance at a mode."""
+    def of_mode(self, data: Response, mode: Mode) -> float:
+        """Deviance at a mode, with all constants."""
         if self.nodes == 1:
-            return laplace_deviance(mode)
-        return quadrature(self.data, mode, self.nodes).deviance
+            return laplace_deviance(mode) - 2 * data.constant
+        return quadrature(data, mode, self.nodes).deviance - 2 * data.constant
 
     def value(self, parameters: FloatArray) -> float:
-        """Deviance at (theta, beta)."""
-        return self.of_mode(self.mode(parameters))
+        """Deviance at all parameters."""
+        data, mode = self.mode(parameters)
+        return self.reported(parameters, mode, self.of_mode(data, mode))
 
     def value_and_slope(
         self, x: FloatArray, origin: FloatArray, unit: FloatArray
@@ -658,17 +686,25 @@ class MarginalDeviance:
             ]
             slope = (np.array(ends[::2]) - np.array(ends[1::2])) / (2 * DIFFERENCE)
             return self.value(parameters), slope
-        mode = self.mode(parameters)
-        at = (
-            laplace(self.data, mode) if self.nodes == 1 else quadrature(self.data, mode, self.nodes)
-        )
-        slope = np.append(pack_slopes(at.by_T, self.data.covariances), at.by_beta)
-        return at.deviance, unit.T @ slope
+        data, mode = self.mode(parameters)
+        at = laplace(data, mode) if self.nodes == 1 else quadrature(data, mode, self.nodes)
+        value = self.reported(parameters, mode, at.deviance - 2 * data.constant)
+        by_theta = pack_slopes(at.by_T, data.covariances)
+        return value, unit.T @ np.concatenate([by_theta, at.by_parameters, at.by_beta])
+
+    def reported(self, parameters: FloatArray, mode: Mode, value: float) -> float:
+        """Return the value, once it is reported."""
+        if value <= self.lowest[0]:
+            self.lowest = value, parameters
+        if self.report is not None:
+            self.report(self.evaluations, mode.f.T, value)
+        return value
 
 
 class MarginalOptimum(NamedTuple):
     """Where the deviance is least; beta and its covariance belong to the scaled columns."""
 
+    family: Family
     mode: Mode
     beta: FloatArray
     covariance: FloatArray
@@ -676,6 +712,7 @@ class MarginalOptimum(NamedTuple):
     converged: bool
     reason: str
     evaluations: int
+    stopped: bool = False
 
 
 class _Place(NamedTuple):
@@ -691,8 +728,9 @@ def search_marginal(
     nodes: int,
     start: Sequence[FloatArray] | None = None,
     held: Sequence[FloatArray] | None = None,
+    report: Callable[[int, Sequence[FloatArray], float], None] | None = None,
 ) -> MarginalOptimum:
-    """Minimize the deviance of a generalized model over theta and beta.
+    """Minimize the deviance of a generalized model over all its parameters.
 
     Parameters
     ----------
@@ -703,7 +741,9 @@ def search_marginal(
     start : sequence of ndarray, optional
         T at which to begin; otherwise a guess and, for smooths, the best of some more.
     held : sequence of ndarray, optional
-        T that is not to move: only beta is searched then.
+        T that is not to move: only the other parameters are searched then.
+    report : callable, optional
+        Told of each evaluation: its number, T and the deviance.
 
     Returns
     -------
@@ -722,7 +762,7 @@ def search_marginal(
     >>> from mixedsmooth.model.families import Poisson
     >>> groups = Factor(np.array([0, 0, 1, 1, 2, 2]), (np.ones(6),), Shape(3, Scalar(1)))
     >>> y = np.array([1.0, 2.0, 5.0, 9.0, 0.0, 3.0])
-    >>> data = Response(y, Poisson(), 0.0, np.ones((6, 1)), [groups], blocked)
+    >>> data = Response(y, Poisson(), 0.0, 1.0, np.ones((6, 1)), [groups], blocked)
     >>> optimum = search_marginal(data, nodes=1)
     >>> print(optimum.beta.round(3), optimum.mode.f.T[0].round(3))
     [0.98] [[0.67]]
@@ -739,23 +779,34 @@ def search_marginal(
         values = [_value_at(data, place) for place in others]
         evaluations += len(others)
         places += [others[j] for j in np.argsort(values)[:MARGINAL_DESCENTS]]
-    found = []
+    found: list[MarginalOptimum] = []
     for place in places:
-        deviance = MarginalDeviance(data, nodes, place.near)
-        unit = place.unit if held is None else place.unit[:, -data.X.shape[1] :]
+        deviance = MarginalDeviance(data, nodes, place.near, report, evaluations)
+        k = len(deviance.parted(place.parameters)[0])
+        unit = place.unit if held is None else place.unit[:, k:]
         with suppress(OutOfRangeError):
-            end = _descend_marginal(deviance, place.parameters, unit)
-            found.append(_finish(deviance, end, unit))
+            try:
+                end = _descend_marginal(deviance, place.parameters, unit)
+                found.append(_finish(deviance, end, unit, NEWTON_STEPS))
+            except Stopped:
+                found.append(_stopped(deviance, unit))
+                break
+        evaluations = deviance.evaluations
     if not found:
-        raise OutOfRangeError
-    evaluations += sum(optimum.evaluations for optimum in found)
-    return min(found, key=lambda optimum: optimum.deviance)._replace(evaluations=evaluations)
+        raise OutOfRangeError(data.family.link)
+    last = found[-1]
+    # Where the curvature of g vanishes the approximation falls without end: no minimum is there.
+    sound = [optimum for optimum in found if optimum.converged and not last.stopped]
+    best = min(sound or found, key=lambda optimum: optimum.deviance)
+    if last.stopped:
+        best = best._replace(converged=False, reason=last.reason, stopped=True)
+    return best._replace(evaluations=last.evaluations)
 
 
 def _value_at(data: Response, place: _Place) -> float:
     """Laplace deviance at a place; infinite where means are out of range."""
     try:
-        return MarginalDeviance(data, 1, place.near).value(place.parameters)
+        return MarginalDeviance(data, 1, place.near, None).value(place.parameters)
     except OutOfRangeError:
         return np.inf
 
@@ -765,7 +816,7 @@ def _wigglier(data: Response, place: _Place) -> list[list[FloatArray]]:
 
     With few rows the groups are treated as smooths are.
     """
-    guess = unpack(place.parameters[: -data.X.shape[1]], data.covariances)
+    guess = unpack(place.parameters, data.covariances)
     few = len(data.y) < FEW_ROWS
     looked = [i for i, c in enumerate(data.covariances) if few or isinstance(c, Scalar)]
     chosen = [looked, *([i] for i in looked if len(looked) > 1)] if looked else []
@@ -779,70 +830,178 @@ def _wigglier(data: Response, place: _Place) -> list[list[FloatArray]]:
 def _penalized(data: Response, T: Sequence[FloatArray], improve: bool) -> _Place:
     """Begin with a few rounds of PQL.
 
-    In a round beta and u are found together by reweighted penalized least squares, then T by
-    Schall's fixed point, if it is to be improved.
+    In a round beta and u are found together by reweighted penalized least squares, then the
+    family's parameter as if u were known, and T by Schall's fixed point, if it is to be improved.
     """
-    eta = data.family.start(data.y)
+    eta = _start(data)
+    beta = np.linalg.solve(data.X.T @ data.X, data.X.T @ (eta - data.offset))
+    if data.family.parameter == "shape":  # as it has the unit of y, or its inverse
+        flat = np.full(len(eta), float(data.family.start(np.full(1, data.y.mean()))[0]))
+        log_parameters, _ = _best_parameter(data, flat)
+        data = replace(data, family=data.family.at(log_parameters))
+    log_parameters, unit = np.empty(0), np.empty(0)
     for steps in START_STEPS:
         penalized = -np.inf
         for _ in range(steps):
-            moments = data.family.moments(data.y, eta)
-            A = working_products(data, data.X, eta - data.offset, moments)
-            try:
-                f = A.factorize(T)
-            except np.linalg.LinAlgError:
-                raise OutOfRangeError from None
-            beta, u = f.solve()
-            target = data.offset + data.X @ beta + data.random_part(times(u, T))
+            f = _working_factors(data, eta, T)
+            target_beta, u = f.solve()
+            target = data.offset + data.X @ target_beta + data.random_part(times(u, T))
             squares = sum(float(np.vdot(effects, effects)) for effects in u)
-            reached = float(data.family.moments(data.y, target).log_density.sum()) - squares / 2
-            # half of the way if it would be a step down
-            eta = target if reached >= penalized else (eta + target) / 2
+            reached = float(data.moments(target).log_density.sum()) - squares / 2
+            # half of the way, or less, if it would be a step down
+            up = np.isfinite(reached) and reached >= penalized
+            way = 1.0 if up else _way_within(data, eta, target)
+            eta, beta = eta + way * (target - eta), beta + way * (target_beta - beta)
             penalized = max(penalized, reached)
+        if data.family.parameter:
+            log_parameters, unit = _best_parameter(data, eta)
+            data = replace(data, family=data.family.at(log_parameters))
         degrees = f.degrees_of_freedom(reml=False)
         if improve:
             T = schall_step(T, u, degrees, data.covariances, 1.0)
+    if data.family.parameter:  # which scales the curvature
+        f = _working_factors(data, eta, T)
+        degrees = f.degrees_of_freedom(reml=False)
     # of beta: the deviance has the curvature 2 L_X L_X'
     to_beta = scipy.linalg.solve_triangular(f.L_X, np.eye(len(beta)) / np.sqrt(2), lower=True).T
     to_theta = unit_steps(T, degrees, data.covariances)
     return _Place(
-        parameters=np.concatenate([pack(T, data.covariances), beta]),
-        unit=scipy.linalg.block_diag(np.diag(to_theta), to_beta),
+        parameters=np.concatenate([pack(T, data.covariances), log_parameters, beta]),
+        unit=scipy.linalg.block_diag(np.diag(np.append(to_theta, unit)), to_beta),
         near=anchor(data, eta),
     )
+
+
+def _working_factors(data: Response, eta: FloatArray, T: Sequence[FloatArray]) -> Factorization:
+    """Factor the weighted linear mixed model at a linear predictor."""
+    moments = data.moments(eta)
+    # the larger curvature makes the shorter step
+    w = np.maximum(positive_weights(moments), moments.expected)
+    try:
+        return working_products(data, eta - data.offset, moments, w).factorize(T)
+    except np.linalg.LinAlgError:
+        raise OutOfRangeError(data.family.link) from None
+
+
+def _start(data: Response) -> FloatArray:
+    """Return a linear predictor to begin with, which is one of the model for an inverse link."""
+    eta = data.family.start(data.y)
+    if data.family.link != "inverse":
+        return eta
+    eta = eta + data.offset - np.mean(data.offset)
+    return eta + max(0.0, 0.1 / float(data.y.mean()) - float(eta.min()))
+
+
+def _way_within(data: Response, eta: FloatArray, target: FloatArray) -> float:
+    """Part of the way from eta to the target, at most half, where the density is not zero."""
+    way = 0.5
+    for _ in range(HALVINGS):
+        if np.isfinite(data.moments(eta + way * (target - eta)).log_density.sum()):
+            return way
+        way /= 2
+    return 0.0
+
+
+def _best_parameter(data: Response, eta: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Logarithm of the family's parameter that is likeliest at eta, and a unit for it."""
+
+    def at(log_parameter: float) -> Response:
+        return replace(data, family=data.family.at(np.array([log_parameter])))
+
+    def deviance(log_parameter: float) -> float:
+        there = at(log_parameter)
+        return -2 * (float(there.moments(eta).log_density.sum()) + there.constant)
+
+    def slope(log_parameter: float) -> float:
+        (by,) = at(log_parameter).sensitivities(eta)
+        return -2 * float(by.log_density.sum())
+
+    # Known effects leave too little variance to a size. A size that is too large has no slope, from
+    # one that is too small the way is found.
+    low, high = LOG_PARAMETERS
+    if data.family.parameter == "size":
+        high = float(np.log(LARGE_SIZE * data.y.mean()))
+    options = {"xatol": 1e-2}
+    best = minimize_scalar(deviance, bounds=(low, high), method="bounded", options=options).x
+    if best > LOG_PARAMETERS[1] - 1 and data.family.parameter == "shape":
+        raise NoResidualError
+    curvature = (slope(best + 0.1) - slope(best - 0.1)) / 0.2
+    return np.array([best]), np.array([1 / np.sqrt(max(curvature, 0.1))])
 
 
 def _descend_marginal(
     deviance: MarginalDeviance, parameters: FloatArray, unit: FloatArray
 ) -> FloatArray:
+    """Go to a minimum, and look for a lower one where a variance is zero."""
+    end = _to_minimum(deviance, parameters, unit)
+    if len(unit.T) < len(parameters):
+        return end
+    theta, *others = deviance.parted(end)
+    rest = np.concatenate(others)
+    lowest, _ = deviance.lowest
+    for zero in _zeros(theta, deviance.data.covariances):
+        if np.array_equal(zero, theta) or _with_rest(deviance, rest, zero) > lowest + DOUBTFUL:
+            continue
+        other = _to_minimum(deviance, np.concatenate([zero, rest]), unit)
+        value = deviance.value(other)
+        if value < lowest - PREDICTED_DECREASE:
+            end, lowest = other, value
+    return end
+
+
+def _zeros(theta: FloatArray, covariances: Sequence[Covariance]) -> list[FloatArray]:
+    """Theta with one variance after the other set to zero."""
+    places = []
+    for i, covariance in enumerate(covariances):
+        for c in range(covariance.columns):
+            T = unpack(theta, covariances)
+            T[i][:, c] = 0.0
+            places.append(pack(T, covariances))
+    return places
+
+
+def _to_minimum(deviance: MarginalDeviance, parameters: FloatArray, unit: FloatArray) -> FloatArray:
     """Minimize by L-BFGS in coordinates of curvature about 1, and leave the boundary."""
-    k = len(parameters) - deviance.data.X.shape[1]
+    theta_moves = len(unit.T) == len(parameters)
     while True:
-        scaled = partial(deviance.value_and_slope, origin=parameters, unit=unit)
-        found = descend(scaled, np.zeros(unit.shape[1]), 1e-4)
-        theta, beta = np.split(parameters + unit @ found.x, [k])
-        ended = unit.shape[1] == len(beta)  # theta is held
-        if not ended:
-            at_beta = partial(_at_beta, deviance, beta)
-            theta, ended = leave_boundary(theta, deviance.data.covariances, at_beta)
-        parameters = np.concatenate([theta, beta])
+        origin = parameters
+
+        def scaled(x: FloatArray, origin: FloatArray = origin) -> tuple[float, FloatArray]:
+            try:
+                return deviance.value_and_slope(x, origin, unit)
+            except OutOfRangeError:
+                return np.inf, np.zeros_like(x)
+
+        found = descend(scaled, np.zeros(len(unit.T)), 1e-4)
+        parameters = origin + unit @ found.x
+        if not theta_moves:
+            return parameters
+        theta, *others = deviance.parted(parameters)
+        rest = np.concatenate(others)
+        at_rest = partial(_with_rest, deviance, rest)
+        theta, ended = leave_boundary(theta, deviance.data.covariances, at_rest)
+        parameters = np.concatenate([theta, rest])
         if ended:
             return parameters
 
 
-def _at_beta(deviance: MarginalDeviance, beta: FloatArray, theta: FloatArray) -> float:
-    return deviance.value(np.concatenate([theta, beta]))
+def _with_rest(deviance: MarginalDeviance, rest: FloatArray, theta: FloatArray) -> float:
+    """Deviance at theta and the rest; infinite where means are out of range."""
+    try:
+        return deviance.value(np.concatenate([theta, rest]))
+    except OutOfRangeError:
+        return np.inf
 
 
 def _finish(
-    deviance: MarginalDeviance, parameters: FloatArray, unit: FloatArray
+    deviance: MarginalDeviance, parameters: FloatArray, unit: FloatArray, steps: int
 ) -> MarginalOptimum:
     """Second derivatives at the optimum, for its last digits and for standard errors."""
-    data = deviance.data
-    k, held = len(parameters) - data.X.shape[1], unit.shape[1] == data.X.shape[1]
-    deviance = replace(deviance, near=anchor(data, deviance.mode(parameters).eta))
-    if not held:
-        T = unpack(parameters[:k], data.covariances)
+    data, mode = deviance.mode(parameters)
+    deviance.near = anchor(data, mode.eta)
+    p, k = data.X.shape[1], len(deviance.parted(parameters)[0])
+    if len(unit.T) == len(parameters):
+        T = unpack(parameters, data.covariances)
         # a variance of zero stays there; by symmetry its column has no slope
         columns = [np.broadcast_to(np.any(M != 0, axis=0), M.shape) for M in T]
         varying = pack(columns, data.covariances)
@@ -851,16 +1010,16 @@ def _finish(
     def slope(x: FloatArray) -> FloatArray:
         return deviance.value_and_slope(x, parameters, unit)[1]
 
-    steps = DIFFERENCE * np.eye(unit.shape[1])
-    H = np.array([(slope(step) - slope(-step)) / (2 * DIFFERENCE) for step in steps])
-    x, decrease = np.zeros(len(steps)), np.inf
+    aside = DIFFERENCE * np.eye(unit.shape[1])
+    H = np.array([(slope(step) - slope(-step)) / (2 * DIFFERENCE) for step in aside])
+    x, decrease = np.zeros(unit.shape[1]), np.inf
     try:
         factor = scipy.linalg.cho_factor((H + H.T) / 2, lower=True)
     except np.linalg.LinAlgError:
         reason = "the deviance has no minimum: its curvature is not positive"
-        covariance = np.full((len(parameters) - k,) * 2, np.nan)
+        covariance = np.full((p, p), np.nan)
     else:
-        for _ in range(NEWTON_STEPS):
+        for _ in range(steps):
             g = slope(x)
             step = -scipy.linalg.cho_solve(factor, g)
             decrease = -float(g @ step) / 2
@@ -869,16 +1028,27 @@ def _finish(
                 break
         reason = f"predicted decrease of the criterion {decrease:.1e}"
         # Var = 2 H^-1, because the deviance is -2 log-likelihood
-        root = unit[k:]
+        root = unit[-p:]
         covariance = 2 * root @ scipy.linalg.cho_solve(factor, root.T)
     parameters = parameters + unit @ x
-    mode = deviance.mode(parameters)
+    data, mode = deviance.mode(parameters)
+    value = deviance.reported(parameters, mode, deviance.of_mode(data, mode))
     return MarginalOptimum(
+        family=data.family,
         mode=mode,
-        beta=parameters[k:],
+        beta=parameters[-p:],
         covariance=covariance,
-        deviance=deviance.of_mode(mode),
+        deviance=value,
         converged=decrease <= PREDICTED_DECREASE,
         reason=reason,
         evaluations=deviance.evaluations,
     )
+
+
+def _stopped(deviance: MarginalDeviance, unit: FloatArray) -> MarginalOptimum:
+    """End at the lowest place seen so far, because a callback asked for it."""
+    evaluations, (_, lowest) = deviance.evaluations, deviance.lowest
+    assert lowest is not None
+    ended = _finish(replace(deviance, report=None), lowest, unit, steps=0)
+    reason = f"stopped by the callback at evaluation {evaluations}"
+    return ended._replace(converged=False, reason=reason, evaluations=evaluations, stopped=True)

@@ -83,12 +83,15 @@ class Products(engine.Products):
             diag_pivot_thresh=0.0,
             options={"SymmetricMode": True},
         )
+        pivots = inner.U.diagonal()
+        if pivots.min() <= 0:  # negative weights can do that
+            raise np.linalg.LinAlgError("a pivot is not positive")
         border = np.asarray(Lambda.T @ self.Z_fixed)
         reduced = self.fixed - border.T @ inner.solve(border)
         L = scipy.linalg.cholesky(reduced, lower=True, check_finite=False)
         return Factorization(
             T=tuple(T),
-            log_det_Z=float(np.log(inner.U.diagonal()).sum()),
+            log_det_Z=float(np.log(pivots).sum()),
             L_X=L[:-1, :-1],
             r2=float(L[-1, -1] ** 2),
             A=self,
@@ -160,7 +163,7 @@ def cross_products(
     return Products(
         n=n,
         p=p,
-        log_weights=0.0 if w is None else float(np.log(w).sum()),
+        log_weights=engine.log_weights(w),
         shapes=tuple(f.shape for f in factors),
         ZZ=(Z.T @ WZ).tocsc(),
         Z_fixed=np.asarray(WZ.T @ columns),
