@@ -263,7 +263,7 @@ def test_one_row_is_the_sum_of_its_parts(fit: Fit) -> None:
 def test_an_intercept_alone_takes_its_rows_from_the_data(singular: Fit) -> None:
     data = {"subject": ["308", "309"], "room": [0, 1]}
     for columns in (data, pd.DataFrame(data)):
-        found = singular.predict(columns, effects=False)  # type: ignore[arg-type]
+        found = singular.predict(columns, effects=False)
         assert_array_equal(found, singular.beta.repeat(2))
 
 
@@ -396,6 +396,7 @@ def test_the_text_of_the_sleep_study(sleep: ms.SleepStudy) -> None:
         " (Intercept)    251.41  6.8246  36.84",
         " days           10.467  1.5458   6.77",
         "",
+        "Formula: y ~ days + (days | subject)",
         "Rows: 180; levels: 18 subject",
         f"Effective degrees of freedom: fixed 2.00, subject {fit.edf['subject']:.2f}",
     ]

@@ -263,16 +263,7 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: ms.linear(intercept=False),
         r"linear\(\) has no columns; name at least one, or leave it out",
     ),
-    "NaN": (
-        lambda: ms.linear(x=[1.0, np.nan]),
-        r"x has 1 value\(s\) that are NaN or infinite, the first in row 1",
-    ),
     "infinite": (lambda: ms.linear(x=[np.inf, 1]), r"x has 1 value\(s\) that are NaN or infinite"),
-    "missing object": (lambda: ms.linear(x=np.array([1, None])), r"x has 1 missing label\(s\)"),
-    "NaN among text": (
-        lambda: ms.linear(x=np.array(["a", np.nan], dtype=object)),
-        r"x has 1 missing label\(s\), the first in row 1; drop these rows",
-    ),
     "mixture": (
         lambda: ms.linear(x=np.array(["a", 1], dtype=object)),
         r"x mixes text and numbers; make all labels text with str\(\)",
@@ -297,19 +288,6 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: ms.group(g=["a", "a"]),
         r"g has one level only \(a\): a random effect needs at least two groups",
     ),
-    "missing group": (
-        lambda: ms.group(g=np.array(["a", None, "b"])),
-        r"g has 1 missing label\(s\).*row 1",
-    ),
-    "missing in a frame": (
-        lambda: ms.group(g=pd.Series(["a", None, "b"], dtype="string")),
-        r"g has 1 missing label\(s\), the first in row 1",
-    ),
-    "missing number in a frame": (
-        lambda: ms.linear(x=pd.Series([1, None, 2], dtype="Int64")),
-        r"x has 1 (missing|value\(s\) that are NaN)",
-    ),
-    "NaN group": (lambda: ms.group(g=[1.0, np.nan]), r"g has 1 missing label\(s\)"),
     "no effects": (
         lambda: ms.group(intercept=False, g=["a", "b"]),
         r"group\(g=...\) has neither an intercept nor a slope; add one",
@@ -318,7 +296,42 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: ms.group(g=["a", "b", "a"], x=[1, 2]),
         "x has 2 rows where the other arguments have 3",
     ),
-    "slope NaN": (lambda: ms.group(g=["a", "b"], x=[1, np.nan]), r"x has 1 value\(s\) that are"),
+    "nothing but missing numbers": (
+        lambda: ms.linear(x=np.array([np.nan, None])),
+        "^x has no value: all 2 are missing; leave it out$",
+    ),
+    "nothing but missing labels": (
+        lambda: ms.group(g=pd.Categorical([None, None, None])),
+        "^g has no value: all 3 are missing",
+    ),
+    "always one or the other missing": (
+        lambda: ms.group(g=np.array(["a", None, "b", None]), x=np.array([None, 1, np.nan, 2])),
+        r"^g or x is missing in every row \(in the 0 of 4 rows without missing values\)$",
+    ),
+    "one label but for the missing": (
+        lambda: ms.linear(x=np.array(["a", np.nan, "a"], dtype=object)),
+        r"^x has one level only \(a\); leave it out \(in the 2 of 3 rows without missing values\)$",
+    ),
+    "one group but for the missing": (
+        lambda: ms.group(g=[1.0, np.nan, 1.0]),
+        r"^g has one level only \(1.0\): .* \(in the 2 of 3 rows without missing values\)$",
+    ),
+    "constant but for the missing": (
+        lambda: ms.group(g=np.array(["a", None, "b"]), x=[1, 2, 1]),
+        r"^x is constant, .* \(in the 2 of 3 rows without missing values\)$",
+    ),
+    "infinite beside missing": (
+        lambda: ms.linear(x=np.array([None, 1.0, -np.inf])),
+        r"^x has 1 value\(s\) that are infinite, the first in row 2; drop",
+    ),
+    "too few beside missing": (
+        lambda: ms.linear(x=[1, 2, 3], z=np.array(["a", None])),
+        "z has 2 rows where the other arguments have 3",
+    ),
+    "matrix with a gap": (
+        lambda: ms.linear(x=np.array([[1, None], [2, 3]], dtype=object)),
+        r"^x has 1 missing label\(s\), the first in row 0",
+    ),
     "slope of a constant": (
         lambda: ms.group(g=["a", "b", "a"], x=[0.1, 0.1, 0.1]),
         "x is constant, so its slopes cannot be told from the intercepts; leave it out",

@@ -7,6 +7,7 @@ categories and to columns.
 
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from numbers import Complex, Real
@@ -35,8 +36,16 @@ ADVICE = {
     "time differences": "give them in days or seconds, as numbers",
     "complex numbers": "give their real part",
     "categories": "where these count something, convert with float",
+    "LabelColumn": 'in a frame write frame["f"] = labels(frame["f"], first=...), and in a formula '
+    'factor(f, ref="low")',
 }
+AS_LABELS = {"Interval": "make them text and keep their order with .cat.rename_categories(str)"}
+LISTED = 20  # names that a message tells
 UNITS = "use other units"
+
+
+class MissingValuesError(ValueError):
+    """A value is missing where none may be: NaN, None, NaT, NA, null or masked."""
 
 
 # ---- columns of numbers ----
@@ -169,6 +178,46 @@ def frozen(values: NDArray[Any]) -> NDArray[Any]:
 # ---- columns of labels ----
 
 
+@dataclass(frozen=True, eq=False)
+class LabelColumn:
+    """A column of labels whose levels have an order of their own.
+
+    Attributes
+    ----------
+    codes : ndarray of int, shape (n,)
+        Positions in `levels`; -1 where the label is missing.
+    levels : ndarray, shape (m,)
+        The labels.
+
+    Examples
+    --------
+    >>> column = LabelColumn(np.array([1, 0, -1]), np.array(["low", "high"]))
+    >>> len(column), np.asarray(column)
+    (3, array(['high', 'low', None], dtype=object))
+    >>> np.asarray(column[:2])
+    array(['high', 'low'], dtype='<U4')
+    """
+
+    codes: IntArray
+    levels: Labels
+
+    def __len__(self) -> int:
+        """Count the rows."""
+        return len(self.codes)
+
+    def __getitem__(self, rows: Any) -> "LabelColumn":
+        """Return some of the rows, with the same levels: a slice, a mask or positions."""
+        return LabelColumn(frozen(self.codes[rows]), self.levels)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Labels:
+        """Return the labels as an array, of objects where one is missing."""
+        labels = self.levels[self.codes]
+        if np.any(self.codes < 0):
+            labels = labels.astype(object)
+            labels[self.codes < 0] = None
+        return labels if dtype is None else labels.astype(dtype)
+
+
 def as_labels(name: str, values: ArrayLike, n: int | None = None) -> Labels:
     """Return `values` as a vector of labels, one a row, none of them missing.
 
@@ -197,8 +246,9 @@ def as_labels(name: str, values: ArrayLike, n: int | None = None) -> Labels:
     >>> as_labels("group", ["a", "b", "a"])
     array(['a', 'b', 'a'], dtype='<U1')
     """
-    if _categories(values) is not None:
-        levels, codes = levels_and_codes(name, values, n)
+    found = _categories(values)
+    if found is not None:
+        levels, codes = _leveled(name, *found, n)
         return levels[codes]
     labels, kind = _read(name, "label", values)
     _shaped(name, labels, 1, "vector with one label a row", n)
@@ -208,13 +258,14 @@ def as_labels(name: str, values: ArrayLike, n: int | None = None) -> Labels:
     if labels.dtype == object and kind in OF_OBJECTS:
         labels = np.array(labels.tolist(), dtype=OF_OBJECTS[kind])
     if labels.dtype.kind in "fM":
-        _none_missing(name, "label", ~np.isfinite(labels))
+        _none_missing(name, "label", np.isnan(labels))
+        _none_infinite(name, np.isinf(labels))
     # Whole numbers become floats beside a float, or beyond 64 bits.
     inexact = listed and labels.dtype.kind == "f" and float(np.abs(labels).max()) >= EXACT
     if labels.dtype.kind not in "biufUM" or inexact:
         raise ValueError(
             f"{name} must hold labels that sort: text, dates, or numbers of 64 bits; found {kind}, "
-            f"such as {_shown(labels[0])}; make them text"
+            f"such as {_shown(labels[0])}; {AS_LABELS.get(kind, 'make them text')}"
         )
     return labels
 
@@ -252,12 +303,11 @@ def levels_and_codes(name: str, values: ArrayLike, n: int | None = None) -> tupl
     if found is None:
         levels, codes = _distinct(as_labels(name, values, n))
     else:
-        categories, codes = found
-        _shaped(name, codes, 1, "vector with one label a row", n)
-        _none_missing(name, "label", codes < 0)
-        levels, codes = _occurring(as_labels(name, categories), codes)
-        if len(np.unique(levels)) < len(levels):
-            raise ValueError(f"{name} has two categories of the same name; merge them")
+        levels, codes = _leveled(name, *found, n)
+        if isinstance(values, LabelColumn) and levels[0] != values.levels[0]:
+            raise ValueError(
+                f"{name} has no row with {_shown(values.levels[0])}, its first level; name another"
+            )
     return frozen(levels), frozen(codes)
 
 
@@ -304,6 +354,32 @@ def as_covariate(
     return codes, levels
 
 
+def occurring(levels: Labels, codes: IntArray) -> tuple[Labels, IntArray]:
+    """Leave out the levels that no row has.
+
+    Parameters
+    ----------
+    levels : ndarray, shape (m,)
+        Labels.
+    codes : ndarray of int, shape (n,)
+        Positions in `levels`.
+
+    Returns
+    -------
+    levels : ndarray
+        The labels that occur, in the same order.
+    codes : ndarray of int, shape (n,)
+        Positions in them.
+
+    Examples
+    --------
+    >>> occurring(np.array(["high", "low", "mid"]), np.array([2, 0, 2]))
+    (array(['high', 'mid'], dtype='<U4'), array([1, 0, 1]))
+    """
+    present = np.bincount(codes, minlength=len(levels)) > 0
+    return levels[present], (np.cumsum(present) - 1)[codes]
+
+
 def match(name: str, values: ArrayLike, levels: Labels) -> IntArray:
     """Return which of the known levels each new label is.
 
@@ -344,7 +420,93 @@ def match(name: str, values: ArrayLike, levels: Labels) -> IntArray:
     return np.array([position.get(label, -1) for label in labels.tolist()], dtype=np.intp)
 
 
+# ---- missing values ----
+
+
+def missing_in(name: str, values: ArrayLike) -> NDArray[np.bool_]:
+    """Say of each value whether it is missing: NaN, None, NaT, NA, null, masked, no category.
+
+    Parameters
+    ----------
+    name : str
+        What the caller's user knows the argument as.
+    values : array_like, shape (n,)
+        Numbers or labels.
+
+    Returns
+    -------
+    ndarray of bool, shape (n,)
+        True where a value is missing.
+
+    Raises
+    ------
+    ValueError
+        If a number is infinite, which is not missing, or `values` are no array.
+
+    Examples
+    --------
+    >>> missing_in("days", [0, None, float("nan")])
+    array([False,  True,  True])
+    """
+    missing: NDArray[np.bool_]
+    found = _categories(values)
+    if found is not None:
+        categories, codes = found
+        missing = np.append(missing_in(name, categories), True)[codes]  # the last is that of -1
+        return missing
+    array, missing = _array(name, values)
+    if array.dtype == object:
+        kinds = np.array([_kind(item) for item in array.flat]).reshape(array.shape)
+        infinite = np.asarray(kinds == "numbers")
+        infinite[infinite] = [abs(item) == np.inf for item in array[infinite]]
+        missing = missing | (kinds == "missing")
+    elif array.dtype.kind in "fcmM":
+        infinite = np.isinf(array)
+        missing = missing | np.isnan(array)
+    else:
+        return missing
+    _none_infinite(name, infinite & ~missing)
+    return missing
+
+
 # ---- data with names ----
+
+
+def all_names(data: Any) -> list[Any]:
+    """Return the names of the columns: of what has keys, of structured arrays, of frames.
+
+    Parameters
+    ----------
+    data : mapping, data frame, table or structured array
+        Columns by name.
+
+    Returns
+    -------
+    list
+        The names, in order; those that are no text too, which no term can use.
+
+    Raises
+    ------
+    ValueError
+        If `data` has no names.
+
+    Examples
+    --------
+    >>> all_names({"days": [0, 1], 2020: [3, 4]})
+    ['days', 2020]
+    """
+    names: Any = None
+    if hasattr(type(data), "__getitem__") and callable(getattr(data, "keys", None)):
+        names = data.keys()
+    elif hasattr(type(data), "__array__"):  # numpy, pyarrow, Polars
+        fields = getattr(getattr(data, "dtype", None), "names", None)
+        names = fields or getattr(data, "column_names", None) or getattr(data, "columns", None)
+    if names is None:
+        raise ValueError(
+            "data must be columns by name, such as a dict or a data frame; "
+            f"found {type(data).__name__}"
+        )
+    return list(names)
 
 
 def names_of(data: Any) -> list[str]:
@@ -370,7 +532,7 @@ def names_of(data: Any) -> list[str]:
     >>> names_of({"days": [0, 1]})
     ['days']
     """
-    names = _names(data)
+    names = all_names(data)
     for found in names:
         if not isinstance(found, str):
             raise ValueError(f"data has a column named {_shown(found)}; names must be text")
@@ -395,21 +557,46 @@ def column_of(data: Any, name: str) -> ArrayLike:
     Raises
     ------
     ValueError
-        If `data` has no names, or not this one.
+        If `data` has no names, not this one, or this one twice.
 
     Examples
     --------
     >>> column_of({"days": [0, 1]}, "days")
     [0, 1]
     """
-    names = _names(data)
+    names = all_names(data)
     if name not in names:
         raise ValueError(
-            f"data has no column {name}, which the model needs; "
-            f"it has {', '.join(map(str, names)) or 'none'}"
+            f"data has no column {name}, which the model needs; it has {listed(names)}"
+        )
+    if names.count(name) > 1:
+        raise ValueError(
+            f"data has {names.count(name)} columns named {name}; give each a name of its own"
         )
     column: ArrayLike = data[name]
     return column
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Write names for a message, the first of them if there are many.
+
+    Parameters
+    ----------
+    names : sequence
+        Names of columns.
+
+    Returns
+    -------
+    str
+        Their text.
+
+    Examples
+    --------
+    >>> listed(["days", "dose"])
+    'days, dose'
+    """
+    more = f", ... ({len(names)} in all)" if len(names) > LISTED else ""
+    return ", ".join(map(str, names[:LISTED])) + more or "none"
 
 
 # ---- options ----
@@ -713,10 +900,11 @@ def _as_floats(name: str, values: ArrayLike) -> FloatArray:
     if _categories(values) is not None:
         kind = "categories"
     if kind != "numbers" and array.size > 0:
-        raise ValueError(
-            f"{name} must hold numbers only, found {kind}, such as {_shown(array.flat[0])}; "
-            f"{ADVICE.get(kind, 'give one number a row')}"
-        )
+        found = _shown(array.flat[0])
+        advice = ADVICE.get(kind, "give one number a row")
+        if kind == "text" and array.ndim == 0:
+            advice = f"give the column itself, such as data[{found}]"
+        raise ValueError(f"{name} must hold numbers only, found {kind}, such as {found}; {advice}")
     try:
         with np.errstate(over="ignore"):  # a long double that overflows is infinite, and told
             return array.astype(np.float64)
@@ -726,7 +914,8 @@ def _as_floats(name: str, values: ArrayLike) -> FloatArray:
 
 def _read(name: str, noun: str, values: Any) -> tuple[NDArray[Any], str]:
     """Return the array that numpy makes of values, and in a word what it holds."""
-    array = _array(name, values)
+    array, masked = _array(name, values)
+    _none_missing(name, "masked value", masked)
     if array.dtype != object:
         return array, KINDS.get(array.dtype.kind, str(array.dtype))
     kinds = [_kind(item) for item in array.flat]
@@ -736,8 +925,8 @@ def _read(name: str, noun: str, values: Any) -> tuple[NDArray[Any], str]:
     return array, " and ".join(sorted(found, reverse=True))
 
 
-def _array(name: str, values: Any) -> NDArray[Any]:
-    """Return what numpy makes of values: nothing masked, and text as the objects it came as."""
+def _array(name: str, values: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return what numpy makes of values, text as the objects it came as; and what is masked."""
     try:
         array = np.asarray(values)
         # Rows that are masked come as a list of arrays, whose masks numpy drops.
@@ -751,8 +940,8 @@ def _array(name: str, values: Any) -> NDArray[Any]:
             f"{name} must hold numbers or labels, one a row, found {_shown(values)}"
         ) from None
     if array.dtype.names is None and np.ma.is_masked(masked):
-        _none_missing(name, "masked value", np.ma.getmaskarray(masked))
-    return array
+        return array, np.ma.getmaskarray(masked)
+    return array, np.zeros(array.shape, dtype=bool)
 
 
 def _kind(item: object) -> str:
@@ -785,6 +974,8 @@ def _categories(values: Any) -> tuple[NDArray[Any], IntArray] | None:
 
     That of Polars without fixed categories is none: its order is that of the text.
     """
+    if isinstance(values, LabelColumn):
+        return values.levels, values.codes
     dtype: Any = getattr(values, "dtype", None)
     if hasattr(dtype, "pyarrow_dtype"):  # an array of pyarrow in a column of pandas
         values = getattr(values, "array", values).__arrow_array__()
@@ -803,6 +994,19 @@ def _categories(values: Any) -> tuple[NDArray[Any], IntArray] | None:
     return np.asarray(categories), np.nan_to_num(floats, nan=-1).astype(np.intp)
 
 
+def _leveled(
+    name: str, categories: NDArray[Any], codes: IntArray, n: int | None
+) -> tuple[Labels, IntArray]:
+    """Return the categories that occur, and the code of each row; none is missing."""
+    _shaped(name, codes, 1, "vector with one label a row", n)
+    _none_missing(name, "label", codes < 0)
+    levels, codes = occurring(categories, codes)
+    levels = as_labels(name, levels)
+    if len(np.unique(levels)) < len(levels):
+        raise ValueError(f"{name} has two categories of the same name; merge them")
+    return levels, codes
+
+
 def _distinct(labels: Labels) -> tuple[Labels, IntArray]:
     """Sorted levels and the code of each row; integers of small range need no sorting."""
     if labels.dtype.kind in "iu" and labels.dtype != np.uint64:
@@ -810,35 +1014,13 @@ def _distinct(labels: Labels) -> tuple[Labels, IntArray]:
         low, high = int(whole.min()), int(whole.max())
         if high - low <= 2 * len(labels):
             span = (low + np.arange(high - low + 1)).astype(labels.dtype)
-            return _occurring(span, whole - low)
+            return occurring(span, whole - low)
     if labels.dtype.kind != "U":
         return np.unique(labels, return_inverse=True)
     rows = labels.tolist()  # to hash text is faster than to sort it
     levels = np.array(sorted(set(rows)), dtype=labels.dtype)
     position = {level: code for code, level in enumerate(levels.tolist())}
     return levels, np.array([position[label] for label in rows], dtype=np.intp)
-
-
-def _occurring(levels: Labels, codes: IntArray) -> tuple[Labels, IntArray]:
-    """Leave out the levels that no row has."""
-    present = np.bincount(codes, minlength=len(levels)) > 0
-    return levels[present], (np.cumsum(present) - 1)[codes]
-
-
-def _names(data: Any) -> list[Any]:
-    """Return the names of the columns: of what has keys, of structured arrays, of frames."""
-    names: Any = None
-    if hasattr(type(data), "__getitem__") and callable(getattr(data, "keys", None)):
-        names = data.keys()
-    elif hasattr(type(data), "__array__"):  # numpy, pyarrow, Polars
-        fields = getattr(getattr(data, "dtype", None), "names", None)
-        names = fields or getattr(data, "column_names", None) or getattr(data, "columns", None)
-    if names is None:
-        raise ValueError(
-            "data must be columns by name, such as a dict or a data frame; "
-            f"found {type(data).__name__}"
-        )
-    return list(names)
 
 
 # ---- what is told ----
@@ -858,9 +1040,17 @@ def _none_missing(name: str, noun: str, missing: NDArray[np.bool_]) -> None:
     if missing.any():
         what = noun if noun.startswith("masked") else f"missing {noun}"
         do = "give the group a name" if noun == "label" else "fill them in"
-        raise ValueError(
+        raise MissingValuesError(
             f"{name} has {missing.sum()} {what}(s), the first in row {_first(missing)}; "
             f"drop these rows or {do}"
+        )
+
+
+def _none_infinite(name: str, infinite: NDArray[np.bool_]) -> None:
+    if infinite.any():
+        raise ValueError(
+            f"{name} has {infinite.sum()} value(s) that are infinite, the first in row "
+            f"{_first(infinite)}; drop these rows or fill them in"
         )
 
 
@@ -872,7 +1062,8 @@ def _moderate(name: str, values: FloatArray) -> None:
         return
     bad = ~np.isfinite(values)
     if bad.any():
-        raise ValueError(
+        error = ValueError if np.isinf(values).any() else MissingValuesError
+        raise error(
             f"{name} has {bad.sum()} value(s) that are NaN or infinite, the first in row "
             f"{_first(bad)}; drop these rows or fill them in"
         )

@@ -7,20 +7,21 @@ kept. Inside, columns are centered and scaled; `Problem` and `Scales` map back.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args
 
 import numpy as np
 import scipy.linalg
 import scipy.special
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import as_vector, choice, flag, for_each_row, frozen, share
+from mixedsmooth._checks import as_vector, choice, column_of, flag, for_each_row, frozen, share
 from mixedsmooth.model.covariance import Full, Scalar
 from mixedsmooth.model.engine import Factorization
 from mixedsmooth.model.families import Family
 from mixedsmooth.model.laplace import LEAST_WEIGHT
 from mixedsmooth.model.optimize import residual_and_degrees
 from mixedsmooth.model.problem import Model, Problem, Scales
+from mixedsmooth.model.rows import spread
 from mixedsmooth.model.summary import (
     Summary,
     fixed_table,
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
+Values = Union[FloatArray, "pd.Series"]  # a Series where y was one
 Method = Literal["REML", "ML", "GCV"]
 GeneralizedMethod = Literal["laplace", "pql", "agq"]
 POPULATION = '; new_levels="population" predicts with the population mean'
@@ -209,6 +212,15 @@ class Fit:
         """Data and terms."""
         return self.problem.model
 
+    @property
+    def formula(self) -> str | None:
+        """The formula of the model, with the response y if it was made by terms.
+
+        `lmm_formula` or `glmm_formula` make the same fit of it. None if no formula says the same:
+        for labels whose effects are not correlated, or a covariate that is called y.
+        """
+        return self.model.formula
+
     # ---- parameters ----
 
     @property
@@ -220,6 +232,11 @@ class Fit:
     def theta(self) -> FloatArray:
         """Entries of the relative covariance factors, term by term, column by column."""
         return _locked(self.problem.theta(self.factorization.T))
+
+    @property
+    def offset(self) -> FloatArray | None:
+        """Known part of the linear predictor, shape (n,), or None."""
+        return self.model.whole_offset
 
     @property
     def n(self) -> int:
@@ -301,6 +318,10 @@ class Fit:
     @property
     def on_boundary(self) -> bool:
         """Whether a covariance matrix is singular: a variance of zero, or a correlation of +-1."""
+        return self._is_singular
+
+    @property
+    def _is_singular(self) -> bool:
         # the zeros are exact in the inner units; to center a covariate rounds
         return any(bool(np.any(np.diag(T) == 0)) for T in self.factorization.T)
 
@@ -426,15 +447,76 @@ class Fit:
 
     # ---- predictions ----
 
-    @cached_property
-    def fitted(self) -> FloatArray:
-        """X beta + Z b for the rows of the data, shape (n,)."""
-        return _locked(self._linear_part(self.model.frame, self.model.groups))
+    @property
+    def fitted(self) -> Values:
+        """Offset + X beta + Z b for the rows that were used, shape (n,)."""
+        return self._named(self._means)
+
+    @property
+    def residuals(self) -> Values:
+        """Y minus fitted, shape (n,)."""
+        return self._named(self._residuals)
 
     @cached_property
-    def residuals(self) -> FloatArray:
-        """Y minus fitted, shape (n,)."""
-        return _locked(self.model.y - self.fitted)
+    def _linear_predictor(self) -> FloatArray:
+        eta = self._linear_part(self.model.frame, self.model.groups)
+        offset = self.model.whole_offset
+        return _locked(eta if offset is None else eta + offset)
+
+    @property
+    def _means(self) -> FloatArray:
+        return self._linear_predictor
+
+    @cached_property
+    def _residuals(self) -> FloatArray:
+        return _locked(self.model.y - self._means)
+
+    def _named(self, values: FloatArray) -> Values:
+        """Give values of the rows the index of y, where that was a column of pandas."""
+        index = self.model.rows.index
+        return values if index is None else _series(values, index[self.rows])
+
+    @property
+    def rows(self) -> IntArray:
+        """Positions in the data of the rows that were used, shape (n,)."""
+        return self.model.rows.used
+
+    def at_full_length(self, values: ArrayLike) -> Values:
+        """Spread values of the rows that were used over all rows of the data.
+
+        Parameters
+        ----------
+        values : array_like, shape (n,)
+            One number for each row that was used, such as `fitted` or `residuals`.
+
+        Returns
+        -------
+        ndarray or pandas.Series
+            One for each row of the data, NaN where a row was left out; a Series, with the index of
+            y, where y was one.
+
+        Raises
+        ------
+        ValueError
+            If there is not one number for each row that was used.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> y, g = [1.0, 2.0, None, 4.0, 6.0], ["a", "a", "b", "b", "b"]
+        >>> fit = ms.lmm(y, ms.group(g=g), missing="drop")
+        >>> fit.rows, fit.at_full_length(fit.residuals).round(2)
+        (array([0, 1, 3, 4]), array([-0.68,  0.32,   nan, -0.82,  1.18]))
+        """
+        column = np.asarray(values, dtype=np.float64)
+        if column.shape != (self.n,):
+            raise ValueError(
+                f"values must have one number for each of the {self.n} rows that were used, found "
+                f"shape {column.shape}"
+            )
+        rows = self.model.rows
+        whole = spread(column, rows.used, rows.total)
+        return whole if rows.index is None else _series(whole, rows.index)
 
     def predict(
         self,
@@ -442,6 +524,7 @@ class Fit:
         *,
         effects: bool = True,
         new_levels: Literal["error", "population"] = "error",
+        offset: ArrayLike | None = None,
     ) -> FloatArray:
         """Predict the response for new data.
 
@@ -455,6 +538,9 @@ class Fit:
         new_levels : {"error", "population"}
             What to do with a label that the model does not know: raise, or predict with random
             effects of zero, their mean in the population.
+        offset : array_like, shape (m,), or float, optional
+            Known part of the new means; needed if the model was given one. That of a formula is
+            made from `data`.
 
         Returns
         -------
@@ -464,7 +550,8 @@ class Fit:
         Raises
         ------
         ValueError
-            If a column is missing, lengths differ, a value is not finite, or a label is new.
+            If a column is missing, lengths differ, a value is not finite, a label is new, or the
+            offset is missing or not asked for.
 
         Examples
         --------
@@ -481,10 +568,10 @@ class Fit:
         choice("new_levels", new_levels, ("error", "population"))
         with_effects = flag("effects", effects)
         groups = [g for g in self.model.groups if with_effects or g.is_smooth]
-        parts = [*self.model.fixed, *(part for g in groups for part in g.parts)]
+        parts = [*self.model.fixed, *self.model.known, *(p for g in groups for p in g.parts)]
         covariates = [each for part in parts for each in part.inputs]
         factors = [each for g in groups for each in g.factor_inputs]
-        frame = read(data, [*factors, *covariates])
+        frame = read(data, [*factors, *covariates], self.model.frame.made)
         strict = {each.name for each in covariates}
         for name, (codes, levels) in frame.labels.items():
             new = np.flatnonzero(codes < 0)
@@ -492,11 +579,21 @@ class Fit:
                 known = ", ".join(str(level) for level in levels[:5])
                 more = ", ..." if len(levels) > 5 else ""
                 hint = "" if name in strict else POPULATION
+                label = _label(data, name, frame, new[0])
                 raise ValueError(
-                    f"{name} has the new label {_label(data, name, new[0])}, for which nothing was "
-                    f"learned; the model knows {known}{more}{hint}"
+                    f"{name} has the new label {label}, for which nothing was learned; the model "
+                    f"knows {known}{more}{hint}"
                 )
-        return self._linear_part(frame, groups)
+        if (offset is None) != (self.model.offset is None):
+            raise ValueError(
+                "the model has an offset; give that of the new rows, such as 0"
+                if offset is None
+                else "offset is given, and the model was fitted without one"
+            )
+        value = self._linear_part(frame, groups)
+        for column in (column for part in self.model.known for column in part.columns(frame)):
+            value += column
+        return value if offset is None else value + for_each_row("offset", offset, len(value))
 
     def _linear_part(self, frame: Frame, groups: Sequence[Group]) -> FloatArray:
         """X beta + Z b; a code of -1 stands for effects of zero."""
@@ -556,7 +653,7 @@ class Fit:
         Parameters
         ----------
         y : array_like, shape (n,)
-            The new response.
+            The new response, as it is fitted: of a formula ``log(y) ~ x`` the logarithms.
         theta : array_like, optional
             Entries of the relative covariance factors to hold, in the order of `theta`; nothing is
             searched then.
@@ -606,23 +703,28 @@ class Fit:
             rows.append(("Residual", "", f"{self.sigma**2:.5g}", f"{self.sigma:.5g}", ""))
         ratio = "t" if self._has_residual else "z"
         fixed = fixed_table(self.names, self.beta, self.se, ratio)
-        tables = (residual_table(caption, scaled), random_table(rows), fixed)
-        return Summary(self._title(), tables, tuple(self._notes()))
+        random = [random_table(rows)] if rows else []
+        tables = (residual_table(caption, scaled), *random, fixed)
+        formula = [] if self.formula is None else [f"Formula: {' '.join(self.formula.split())}"]
+        return Summary(self._title(), tables, (*formula, *self._notes()))
 
     def _title(self) -> str:
         names = {"REML": "REML criterion", "ML": "-2 log-likelihood", "GCV": "GCV score"}
         name = names[self.method]
-        return f"Linear mixed model fit by {self.method}, {name}: {self.criterion:.4f}"
+        kind = "Linear mixed model" if self.model.groups else "Linear model"
+        return f"{kind} fit by {self.method}, {name}: {self.criterion:.4f}"
 
     def _notes(self) -> list[str]:
         factors = {g.factor: len(g.levels) for g in self.model.groups if not g.is_curve}
         groups = ", ".join(f"{levels} {factor}" for factor, levels in factors.items())
         degrees = ", ".join(f"{term} {value:.2f}" for term, value in self.edf.items())
         notes = [
-            f"Rows: {self.n}" + (f"; levels: {groups}" if groups else ""),
+            f"Rows: {self.model.rows}" + (f"; levels: {groups}" if groups else ""),
             f"Effective degrees of freedom: {degrees}",
         ]
-        if self.on_boundary:
+        if not self.model.groups:
+            notes.append("No random effects and no smooths: nothing is shrunk")
+        if self._is_singular:
             notes.append(
                 "On the boundary: a variance is zero or effects are perfectly correlated (singular)"
             )
@@ -631,7 +733,7 @@ class Fit:
         return notes
 
     def _scaled_residuals(self) -> tuple[str, FloatArray]:
-        scaled = self.residuals / self.sigma
+        scaled = self._residuals / self.sigma
         if self.model.weights is not None:
             scaled = scaled * np.sqrt(self.model.weights)
         return "Scaled residuals", scaled
@@ -655,8 +757,6 @@ class GeneralizedFit(Fit):
         How the likelihood was approximated.
     family : Family
         Distribution of y given the random effects, and its link.
-    offset : ndarray, shape (n,), or None
-        Known part of the linear predictor.
     estimates : tuple
         Beta, and b of shape (m, k) for each term.
     covariance : ndarray, shape (p, p)
@@ -684,7 +784,6 @@ class GeneralizedFit(Fit):
     method: GeneralizedMethod  # type: ignore[assignment]
     solver: Callable[..., "GeneralizedFit"]
     family: Family
-    offset: FloatArray | None
     estimates: tuple[FloatArray, list[FloatArray]]
     covariance: FloatArray
     deviance: float
@@ -707,24 +806,45 @@ class GeneralizedFit(Fit):
         """Minus twice the log-likelihood, with all constants; not a number for PQL."""
         return self.deviance
 
+    @property
+    def npar(self) -> int:
+        """Number of parameters: beta, theta, and a size, a shape or sigma, if it is estimated."""
+        one_more = self._has_residual or bool(self.family.parameter)
+        return len(self.names) + len(self.theta) + int(one_more)
+
+    @property
+    def on_boundary(self) -> bool:
+        """Whether a covariance matrix is singular, or the size of a negative binomial infinite."""
+        return self._is_singular or bool(np.any(np.isinf(self.family.log_parameters)))
+
     # ---- fitted values ----
 
-    @cached_property
-    def linear_predictor(self) -> FloatArray:
-        """Eta, offset + X beta + Z b for the rows of the data, shape (n,)."""
-        eta = self._linear_part(self.model.frame, self.model.groups)
-        return _locked(eta if self.offset is None else eta + self.offset)
+    @property
+    def linear_predictor(self) -> Values:
+        """Eta, offset + X beta + Z b for the rows that were used, shape (n,)."""
+        return self._named(self._linear_predictor)
 
-    @cached_property
-    def fitted(self) -> FloatArray:
+    @property
+    def fitted(self) -> Values:
         """Means of y given the predicted effects, shape (n,); for a binomial, of the successes."""
-        return _locked(self.family.scale * self.family.mean(self.linear_predictor))
+        return self._named(self._means)
+
+    @property
+    def pearson(self) -> Values:
+        """Pearson residuals, (y - mean) over the family's standard deviation, shape (n,)."""
+        return self._named(self._pearson)
 
     @cached_property
-    def pearson(self) -> FloatArray:
-        """Pearson residuals, (y - mean) over the family's standard deviation, shape (n,)."""
-        weight = self.family.moments(self.model.y, self.linear_predictor).weight
-        return _locked(self.residuals / np.sqrt(np.maximum(weight, LEAST_WEIGHT)))
+    def _means(self) -> FloatArray:
+        return _locked(self.family.scale * self.family.mean(self._linear_predictor))
+
+    @cached_property
+    def _pearson(self) -> FloatArray:
+        moments = self.family.moments(self.model.y, self._linear_predictor)
+        # (y - mu) / sqrt(V) = score / sqrt(expected information)
+        scaled = moments.score / np.sqrt(np.maximum(moments.expected, LEAST_WEIGHT))
+        w = self.model.weights
+        return _locked(scaled if w is None else np.sqrt(w) * scaled)
 
     @property
     def dispersion(self) -> float:
@@ -735,7 +855,7 @@ class GeneralizedFit(Fit):
         """
         if self.family.binary:
             return np.nan
-        return float(np.sum(self.pearson**2)) / (self.n - sum(self.edf.values()))
+        return float(np.sum(self._pearson**2)) / (self.n - sum(self.edf.values()))
 
     def predict(
         self,
@@ -761,7 +881,8 @@ class GeneralizedFit(Fit):
         scale : {"response", "link"}
             Means (for a binomial, the probability of a success), or linear predictors.
         offset : array_like, shape (m,), or float, optional
-            Known part of the linear predictor of the new rows; needed if the model has one.
+            Known part of the linear predictor of the new rows; needed if the model was given one,
+            0 for one unit of exposure. That of a formula is made from `data`.
 
         Returns
         -------
@@ -771,7 +892,7 @@ class GeneralizedFit(Fit):
         Raises
         ------
         ValueError
-            As `Fit.predict`; if the offset is missing, does not fit, or the model has none.
+            As `Fit.predict`.
 
         Examples
         --------
@@ -783,15 +904,7 @@ class GeneralizedFit(Fit):
         (array([ 6.9 , 18.71]), array([1.93, 2.93]))
         """
         choice("scale", scale, ("response", "link"))
-        eta = super().predict(data, effects=effects, new_levels=new_levels)
-        if (offset is None) != (self.offset is None):
-            raise ValueError(
-                "the model has an offset; give that of the new rows, 0 for one unit of exposure"
-                if offset is None
-                else "offset is given, and the model was fitted without one"
-            )
-        if offset is not None:
-            eta = eta + for_each_row("offset", offset, len(eta))
+        eta = super().predict(data, effects=effects, new_levels=new_levels, offset=offset)
         return eta if scale == "link" else self.family.mean(eta)
 
     # ---- another fit ----
@@ -837,8 +950,7 @@ class GeneralizedFit(Fit):
             method = self.method
         if nodes is None:
             nodes = self.nodes if self.method == "agq" else 25
-        given = self.problem, self.family, self.offset, method
-        return self.solver(*given, nodes=nodes, theta=theta)
+        return self.solver(self.problem, self.family, method, nodes=nodes, theta=theta)
 
     def with_response(self, y: ArrayLike, *, theta: ArrayLike | None = None) -> "GeneralizedFit":
         """Fit the same model to another response, and use again what does not depend on it.
@@ -846,7 +958,7 @@ class GeneralizedFit(Fit):
         Parameters
         ----------
         y : array_like, shape (n,)
-            The new response.
+            The new response, as it is fitted: of a formula ``log(y) ~ x`` the logarithms.
         theta : array_like, optional
             Entries of the covariance factors to hold, in the order of `theta`; only the fixed
             effects are searched then.
@@ -886,12 +998,13 @@ class GeneralizedFit(Fit):
             "agq": f"adaptive Gauss-Hermite quadrature with {self.nodes} nodes",
             "pql": "penalized quasi-likelihood (which has no log-likelihood)",
         }
-        kind = f"Generalized linear mixed model ({self.family.name}, {self.family.link} link)"
-        title = f"{kind} fit by {ways[self.method]}"
+        kind = "Generalized linear mixed model" if self.model.groups else "Generalized linear model"
+        way = ways[self.method] if self.model.groups else "maximum likelihood"
+        title = f"{kind} ({self.family.name}, {self.family.link} link) fit by {way}"
         return title if self.method == "pql" else f"{title}, -2 log-likelihood: {self.deviance:.4f}"
 
     def _scaled_residuals(self) -> tuple[str, FloatArray]:
-        return "Pearson residuals", self.pearson
+        return "Pearson residuals", self._pearson
 
     @property
     def _has_residual(self) -> bool:
@@ -899,11 +1012,22 @@ class GeneralizedFit(Fit):
 
     def _notes(self) -> list[str]:
         notes = super()._notes()
-        if not self.family.binary:
+        family, parameter = self.family, self.family.parameter
+        if not family.binary:
             notes.insert(
                 2,
                 f"Pearson chi-square over residual degrees of freedom: {self.dispersion:.2f} "
-                f"(about 1 if the counts vary as {self.family.name})",
+                f"(about 1 if y varies as {family.name})",
+            )
+        if parameter and np.isinf(family.log_parameters[0]):
+            notes.append(
+                "The size is infinite: y varies no more than Poisson allows, and this is its fit"
+            )
+        elif parameter:
+            way = "moments of the residuals" if self.method == "pql" else "maximum likelihood"
+            value = float(np.exp(family.log_parameters[0]))
+            notes.insert(
+                2, f"{parameter.capitalize()}: {value:.5g}, by {way} (variance {family.variance})"
             )
         return notes
 
@@ -914,7 +1038,14 @@ def _locked(values: FloatArray) -> FloatArray:
     return values
 
 
-def _label(data: Data, name: str, row: int) -> str:
-    """Text of a label of new data; those of crossed factors are joined."""
-    names = [name] if name in data else name.split(":")
-    return ":".join(str(np.asarray(data[each])[row]) for each in names)
+def _series(values: FloatArray, index: Any) -> "pd.Series":
+    """Make a column of pandas, of a copy: results stay as they are."""
+    import pandas as pd
+
+    return pd.Series(values, index=index, copy=True)
+
+
+def _label(data: Data, name: str, frame: Frame, row: int) -> str:
+    """Text of a label of new data."""
+    column = frame.made[name](data) if name in frame.made else column_of(data, name)
+    return str(np.asarray(column)[row])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import a_callable, as_vector, choice, positive
+from mixedsmooth._checks import a_callable, choice, positive
 from mixedsmooth.model.covariance import pack
 from mixedsmooth.model.engine import Products
 from mixedsmooth.model.fit import METHODS, Fit, Method
@@ -19,7 +19,8 @@ from mixedsmooth.model.optimize import (
     cross_validate,
     search,
 )
-from mixedsmooth.model.problem import Problem, model_of, standardize
+from mixedsmooth.model.problem import Problem, complete_cases, model_of, standardize
+from mixedsmooth.model.rows import Missing, among
 from mixedsmooth.model.terms import Term
 
 FloatArray = NDArray[np.float64]
@@ -32,8 +33,10 @@ def lmm(
     method: Method = "REML",
     weights: ArrayLike | None = None,
     sigma: float | None = None,
+    offset: ArrayLike | None = None,
     start: ArrayLike | None = None,
     callback: Progress | None = None,
+    missing: Missing = "error",
 ) -> Fit:
     """Fit a linear mixed model.
 
@@ -43,7 +46,8 @@ def lmm(
         Response.
     *terms : Linear, Group or Smooth
         What `linear`, `group` and `smooth` return. There is an intercept unless
-        ``linear(intercept=False)`` says otherwise.
+        ``linear(intercept=False)`` says otherwise. Without a group or a smooth it is a linear
+        model, fitted through the same likelihood.
     method : {"REML", "ML", "GCV"}
         Restricted or full maximum likelihood; or generalized cross-validation, for models whose
         only random effects are smooths.
@@ -52,6 +56,8 @@ def lmm(
     sigma : float, optional
         The residual standard deviation where it is known and need not be estimated: 1 if the
         weights are the inverses of known variances, as in a meta-analysis.
+    offset : array_like, shape (n,), or float, optional
+        Known part of the mean of y.
     start : array_like, optional
         Where the search begins, in the order of ``fit.theta``. Without it the search looks around
         first, as the criterion of a smooth may have several minima.
@@ -59,6 +65,9 @@ def lmm(
         Called after each evaluation with its number, theta and the criterion, to report progress;
         the first two, which make a start, are not reported. When it returns something true the
         search ends at the lowest place seen so far.
+    missing : {"error", "drop"}
+        What to do with rows that miss a value (NaN, None, NaT, NA, null, masked) in any column:
+        raise, or fit as if they had never been there. ``fit.rows`` are those that were used.
 
     Returns
     -------
@@ -68,11 +77,10 @@ def lmm(
     Raises
     ------
     ValueError
-        If lengths differ, a value is not finite, a name stands for two different columns, weights
-        are not positive, columns of X are combinations of others, there is neither a grouping
-        factor nor a smooth, a grouping factor has as many effects as there are rows, y has no
-        residual variance, `start` does not fit, or `method` is unknown or "GCV" in a model with
-        groups.
+        If lengths differ, a value is missing or not finite, a name stands for two different
+        columns, weights are not positive, columns of X are combinations of others, a grouping
+        factor has as many effects as there are rows, y has no residual variance, `start` does not
+        fit, or `method` is unknown or "GCV" in a model with groups.
 
     References
     ----------
@@ -91,8 +99,11 @@ def lmm(
     if callback is not None:
         a_callable("callback", callback)
     choice("method", method, METHODS)
-    model = model_of(as_vector("y", y), terms, weights, sigma)
-    return fit_problem(standardize(model), method, start=start, callback=callback)
+    cases = complete_cases(y, terms, missing, weights=weights, offset=offset)
+    with among(cases.rows):
+        given = cases.weights, sigma, cases.offset, cases.rows
+        problem = standardize(model_of(cases.y, cases.terms, *given))
+    return fit_problem(problem, method, start=start, callback=callback)
 
 
 def fit_problem(
@@ -165,7 +176,9 @@ def fit_problem(
 
     begin = None if start is None else inner("start", start)
     try:
-        if theta is not None:
+        if not problem.factors:
+            optimum = criterion.optimum(np.empty(0), 0.0, "there is no theta to search")
+        elif theta is not None:
             optimum = criterion.optimum(inner("theta", theta), 0.0, "theta is given")
         elif method == "GCV":
             optimum = cross_validate(criterion, begin)

@@ -15,22 +15,34 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.lapack import dpstrf
 
-from mixedsmooth._checks import as_vector, frozen, leaves_residual
+from mixedsmooth._checks import as_vector, choice, for_each_row, frozen, leaves_residual
 from mixedsmooth._linalg import positive_diagonal
-from mixedsmooth.model import blocked, sparse
+from mixedsmooth.model import blocked, sparse, unpenalized
 from mixedsmooth.model.covariance import Covariance, Diagonal, Scalar, pack, unpack
 from mixedsmooth.model.engine import LARGEST, Factor, Shape
+from mixedsmooth.model.rows import (
+    Rows,
+    among,
+    as_column,
+    common_index,
+    index_of,
+    number_column,
+    row_column,
+    rows_of,
+)
 from mixedsmooth.model.terms import (
     Frame,
     Group,
     Intercept,
     Linear,
+    Offset,
     Part,
     Smooth,
     SmoothPart,
     Term,
     coded,
     merged,
+    written,
 )
 
 FloatArray = NDArray[np.float64]
@@ -57,6 +69,14 @@ class Model:
         Weights of the rows.
     sigma : float or None
         The residual standard deviation, where it is known.
+    offset : ndarray, shape (n,), or None
+        Known part of the linear predictor, without `known`.
+    known : tuple of Part
+        Known parts of the linear predictor that are made from the data.
+    rows : Rows
+        Which rows of the data these are.
+    formula : str or None
+        The formula that the terms were read from, or one that says the same, if there is one.
 
     Examples
     --------
@@ -74,6 +94,10 @@ class Model:
     frame: Frame
     weights: FloatArray | None
     sigma: float | None
+    offset: FloatArray | None
+    known: tuple[Part, ...]
+    rows: Rows
+    formula: str | None
 
     @property
     def intercept(self) -> bool:
@@ -96,6 +120,13 @@ class Model:
     def covariances(self) -> list[Covariance]:
         """Covariances of the terms."""
         return [g.covariance for g in self.groups]
+
+    @cached_property
+    def whole_offset(self) -> FloatArray | None:
+        """All that is known of the linear predictor, shape (n,)."""
+        columns = [column for part in self.known for column in part.columns(self.frame)]
+        columns += [] if self.offset is None else [self.offset]
+        return np.asarray(sum(columns)) if columns else None
 
     @property
     def lines(self) -> list[SmoothPart]:
@@ -134,6 +165,8 @@ class Problem:
         X is the user's X times K.
     back : tuple of ndarray, each of shape (k, k)
         The user's effects of a level are this times the inner ones.
+    unit : float
+        What the columns of X and the factors are multiplied by, beside their own scales.
 
     Examples
     --------
@@ -154,10 +187,13 @@ class Problem:
     factors: tuple[Factor, ...]
     K: FloatArray
     back: tuple[FloatArray, ...]
+    unit: float = 1.0
 
     @property
     def engine(self) -> ModuleType:
-        """The module whose `cross_products` suit the factors: `blocked` or `sparse`."""
+        """The module whose `cross_products` suit the factors."""
+        if not self.factors:
+            return unpenalized
         sizes = [f.shape.size for f in self.factors]
         head = max(self.factors, key=lambda f: (f.shape.levels, f.shape.k)).shape.size
         return blocked if sum(sizes) - head <= DENSE_TAIL else sparse
@@ -169,13 +205,13 @@ class Problem:
     def inward(self, name: str, theta: ArrayLike) -> list[FloatArray]:
         """Map a theta of the user, known to them as `name`, to the inner T."""
         covariances = self.model.covariances
-        given = as_vector(name, theta)
         size = sum(covariance.size for covariance in covariances)
+        given = as_vector(name, theta) if size or np.size(theta) else np.empty(0)
         if len(given) != size:
             raise ValueError(f"{name} must have the {size} entries of theta, found {len(given)}")
         by_user = zip(self.back, unpack(given, covariances), strict=True)
         T = [_triangle(np.linalg.solve(back, T_f)) for back, T_f in by_user]
-        if max(np.abs(T_f).max() for T_f in T) > LARGEST:
+        if max((np.abs(T_f).max() for T_f in T), default=0.0) > LARGEST:
             raise ValueError(
                 f"{name} goes up to {np.abs(given).max():.3g}, beside which sigma would vanish; "
                 "give standard deviations of the effects over sigma"
@@ -190,8 +226,32 @@ class Problem:
         """Map inner effects of shape (m, k) to the user's."""
         return [b_f @ back.T for back, b_f in zip(self.back, b, strict=True)]
 
+    def in_unit(self, unit: float) -> "Problem":
+        """Return the problem with coefficients near 1 where the linear predictor is near `unit`."""
+        if unit == self.unit:
+            return self
+        c = unit / self.unit
+        factors = tuple(replace(f, effects=tuple(c * z for z in f.effects)) for f in self.factors)
+        back = tuple(_locked(c * matrix) for matrix in self.back)
+        return replace(
+            self,
+            X=_locked(c * self.X),
+            factors=factors,
+            K=_locked(c * self.K),
+            back=back,
+            unit=unit,
+        )
+
     def with_response(self, y: ArrayLike) -> "Problem":
         """Return the problem with another response of as many rows."""
+        rows = self.model.rows
+        if not rows.complete and np.shape(y) == (rows.total,):
+            raise ValueError(
+                f"y has all {rows.total} rows of the data, and the fit uses {rows}; give the "
+                f"{len(rows.used)} rows of fit.rows"
+            )
+        named = None if rows.index is None else rows.index[rows.used]
+        common_index([("the response of the fit", named), ("y", index_of(y))])
         y = frozen(as_vector("y", y, len(self.model.y)))
         return replace(self, model=replace(self.model, y=y))
 
@@ -205,11 +265,13 @@ class Problem:
         ValueError
             If nothing is left.
         """
-        y, w, X = self.model.y, self.model.weights, self.X
+        w, X, offset = self.model.weights, self.X, self.model.whole_offset
+        y = self.model.y if offset is None else self.model.y - offset
         center = _weighted_mean(y, w) if self.model.intercept else 0.0
         centered = y - center
         if self.model.intercept and np.ptp(y) == 0:
-            raise ValueError("y is constant, so there is no variance to divide")
+            what = "y" if offset is None else "y without its offset"
+            raise ValueError(f"{what} is constant, so there is no variance to divide")
         weighted = centered if w is None else w * centered
         beta = np.asarray(np.linalg.solve(_normal_matrix(X, w), X.T @ weighted), dtype=np.float64)
         residual = centered - X @ beta
@@ -229,11 +291,123 @@ class Problem:
         return float(2 * (n - p) * np.log(y_scale) - 2 * log_det_K)
 
 
+class Cases(NamedTuple):
+    """What is given for each row, of the rows that a model uses.
+
+    Attributes
+    ----------
+    y : ndarray, shape (n,)
+        Response.
+    terms : sequence of Linear, Group, Smooth or Offset
+        Terms, made from these rows.
+    weights, offset, trials : ndarray, shape (n,), or None
+        What else was given.
+    rows : Rows
+        Which rows they are.
+    """
+
+    y: FloatArray
+    terms: Sequence[Term]
+    weights: FloatArray | None
+    offset: FloatArray | None
+    trials: FloatArray | None
+    rows: Rows
+
+
+def complete_cases(
+    y: ArrayLike,
+    terms: Sequence[Term],
+    missing: str,
+    *,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    trials: ArrayLike | None = None,
+) -> Cases:
+    """Find the rows in which nothing is missing, and make all that is given from them.
+
+    Parameters
+    ----------
+    y : array_like, shape (n,)
+        Response.
+    terms : sequence of Linear, Group, Smooth or Offset
+        What the user wrote.
+    missing : {"error", "drop"}
+        Whether rows that miss a value are an error, or left out.
+    weights : array_like, shape (n,), optional
+        Weights of the rows.
+    offset, trials : array_like, shape (n,), or float, optional
+        Known part of the linear predictor; numbers of trials.
+
+    Returns
+    -------
+    Cases
+        The same, of the rows that are left: what the user had given if the other rows had never
+        been there.
+
+    Raises
+    ------
+    ValueError
+        If values are missing and must not be, no row is left, a term cannot be made from what is
+        left, lengths or the indexes of pandas differ, or numbers are not.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> term = ms.group(g=["a", "b", None, "b", "c"])
+    >>> cases = complete_cases([1.0, 2.0, 3.0, 4.0, None], [term], "drop")
+    >>> cases.y, cases.terms[0].levels, str(cases.rows)
+    (array([1., 2., 4.]), array(['a', 'b'], dtype='<U1'), '3 of 5; 2 left out: missing in y 1, g 1')
+    """
+    choice("missing", missing, ("error", "drop"))
+    whole: dict[str, Any] = {"y": y, "weights": weights, "offset": offset, "trials": trials}
+    given = {name: values for name, values in whole.items() if name == "y" or values is not None}
+    indexes = [(name, index_of(values)) for name, values in given.items()]
+    columns: dict[str, FloatArray] = {}
+    masks: dict[str, NDArray[np.bool_]] = {}
+    for name, values in given.items():
+        check = row_column if name in ("offset", "trials") else number_column
+        n = len(columns["y"]) if columns else None
+        columns[name], _, complete = as_column(check, name, values, n)
+        if not complete:
+            masks[name] = np.isnan(columns[name])
+    total = len(columns["y"])
+    for term in terms:
+        source = getattr(term, "source", None)
+        if source is not None and source.frame.n:
+            _check_length(source.frame, total)
+            indexes.append((source.name, source.index))
+            for name, mask in source.missing.items():
+                masks[name] = masks.get(name, False) | mask
+    common_index(indexes)
+    found = rows_of(masks, missing) if masks else Rows.all_of(total)
+    rows = replace(found, index=index_of(y))
+    if masks:
+        columns = {name: column[rows.used] for name, column in columns.items()}
+        with among(rows):
+            terms = [_at(term, rows) for term in terms]
+    extra = {name: columns.get(name) for name in ("weights", "offset", "trials")}
+    return Cases(y=columns["y"], terms=terms, **extra, rows=rows)
+
+
+def _at(term: Any, rows: Rows) -> Any:
+    """Make a term from the rows that are used; an intercept alone is the same for any rows."""
+    source = getattr(term, "source", None)
+    return source.at(rows.used) if source is not None and source.frame.n else term
+
+
+def _check_length(frame: Frame, n: int) -> None:
+    if frame.n != n:
+        name = next(iter([*frame.numbers, *frame.labels]))
+        raise ValueError(f"{name} has {frame.n} rows where y has {n}; give one row for each")
+
+
 def model_of(
     y: FloatArray,
     terms: Sequence[Term],
     weights: ArrayLike | None = None,
     sigma: float | None = None,
+    offset: ArrayLike | None = None,
+    rows: Rows | None = None,
 ) -> Model:
     """Gather the terms of a model and check that they fit together.
 
@@ -247,6 +421,10 @@ def model_of(
         Weights of the rows.
     sigma : float, optional
         The residual standard deviation, where it is known.
+    offset : array_like, shape (n,), or float, optional
+        Known part of the linear predictor.
+    rows : Rows, optional
+        Which rows of the data these are; otherwise all.
 
     Returns
     -------
@@ -269,7 +447,7 @@ def model_of(
     """
     n = len(y)
     for term in terms:
-        if not isinstance(term, (Linear, Group, Smooth)):
+        if not isinstance(term, (Linear, Group, Smooth, Offset)):
             raise ValueError(
                 f"terms are what linear(), group() and smooth() return; found {term!r:.60}"
             )
@@ -279,24 +457,17 @@ def model_of(
         for term in terms
         for g in ((term,) if isinstance(term, Group) else getattr(term, "random", ()))
     )
-    if not groups:
-        raise ValueError(
-            "terms have neither a grouping factor nor a smooth; add group(...) or smooth(...), or "
-            "use least squares"
-        )
     linear = [term for term in terms if isinstance(term, Linear)]
     frames = [term.frame for term in terms if term.frame.n]
     for frame in frames:
-        if frame.n != n:
-            name = next(iter([*frame.numbers, *frame.labels]))
-            raise ValueError(f"{name} has {frame.n} rows where y has {n}; give one row for each")
+        _check_length(frame, n)
     fixed: list[Part] = [Intercept()] if all(term.intercept for term in linear) else []
     fixed += [part for term in linear for part in term.parts]
     fixed += [part for term in smooths for part in term.fixed]
     if not fixed:
         raise ValueError("terms have no fixed effect; leave the intercept in, or add a column")
     w = None if weights is None else _checked_weights(weights, n)
-    frame = merged(frames)
+    frame = merged(frames) if frames else Frame(n, {}, {})
     groups = tuple(replace(g, frame=frame) for g in groups)
     for g in groups:
         effects = len(g.levels) * g.covariance.k
@@ -305,7 +476,11 @@ def model_of(
                 f"group({g.factor}=...) has {effects} effects for {n} rows, so they cannot be told "
                 "from the residuals; use fewer slopes or a coarser factor"
             )
-    model = Model(frozen(y), coded(fixed), groups, frame, w, sigma)
+    o = None if offset is None else frozen(for_each_row("offset", offset, n))
+    known = tuple(part for term in terms if isinstance(term, Offset) for part in term.parts)
+    rows = rows or Rows.all_of(n)
+    text = written(terms)
+    model = Model(frozen(y), coded(fixed), groups, frame, w, sigma, o, known, rows, text)
     _check_names("columns of X", model.fixed_names)
     _check_names("terms", [*model.group_names, "fixed"])
     return model
@@ -373,10 +548,16 @@ def standardize(model: Model) -> Problem:
     inner, K = _standardized(columns, model.intercept, model.intercept, w)
     X = np.column_stack(inner)
     _check_rank(model, X)
-    factors, back = zip(*(_factor(g, w) for g in model.groups), strict=True)
+    factors = [_factor(g, w) for g in model.groups]
+    back = tuple(to_user for _, to_user in factors)
     for matrix in (X, K, *back):
-        matrix.setflags(write=False)
-    return Problem(model, X, factors, K, back)
+        _locked(matrix)
+    return Problem(model, X, tuple(factor for factor, _ in factors), K, back)
+
+
+def _locked(matrix: FloatArray) -> FloatArray:
+    matrix.setflags(write=False)
+    return matrix
 
 
 def _factor(g: Group, w: FloatArray | None) -> tuple[Factor, FloatArray]:

@@ -8,43 +8,80 @@ but the first (treatment coding).
     what the user wrote -> Frame, each named column once, and Parts, which make columns from a Frame
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import reduce
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial, reduce
 from itertools import product
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import (
+    EXACT,
+    LabelColumn,
     as_covariate,
     as_labels,
     as_vector,
     column_of,
     flag,
     frozen,
-    levels_and_codes,
     match,
     names_of,
+    occurring,
 )
 from mixedsmooth.model.bases import Basis
 from mixedsmooth.model.covariance import Covariance, Diagonal, Full, Scalar
+from mixedsmooth.model.rows import (
+    SHOWN,
+    Check,
+    as_column,
+    common_index,
+    index_of,
+    label_column,
+    number_column,
+)
 from mixedsmooth.model.smooths import Scaling, construct
+from mixedsmooth.model.syntax import quoted
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
-Data = Mapping[str, ArrayLike]
+
+
+class Data(Protocol):
+    """Columns by name: a dict, a data frame, a table, a data set."""
+
+    def __getitem__(self, name: str, /) -> Any:
+        """Return a column."""
+
+
+Maker = Callable[[Data], ArrayLike]
 
 
 # ---- data by name ----
 
 
 class Labels(NamedTuple):
-    """A column of labels: codes of the rows, -1 for a label that is not among the levels."""
+    """A column of labels: codes of the rows, -1 for a label that is not among the levels.
+
+    Examples
+    --------
+    >>> dose = Labels(np.array([0, 2, 1, 2]), np.array(["high", "low", "mid"]))
+    >>> dose.at(np.array([0, 1]))
+    Labels(codes=array([0, 1]), levels=array(['high', 'mid'], dtype='<U4'))
+    """
 
     codes: IntArray
     levels: NDArray[Any]
+
+    def at(self, rows: IntArray) -> "Labels":
+        """Return some rows, where no label is missing; levels that these do not have are gone."""
+        levels, codes = occurring(self.levels, self.codes[rows])
+        return Labels(frozen(codes), frozen(levels))
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +93,29 @@ class Frame:
     n : int
         Number of rows.
     numbers : mapping of str to ndarray, each of shape (n,)
-        Covariates.
+        Covariates; NaN where a value is missing, in the frame of a `Source` only.
     labels : mapping of str to Labels
         Labels of covariates and of groups; those of crossed factors under ``"a:b"``.
+    made : mapping of str to callable
+        How columns that are functions of others are made from data; the rest are read by name.
+
+    Examples
+    --------
+    >>> frame = Frame(3, {"days": np.array([0.0, 1.0, 2.0])}, {})
+    >>> frame.at(np.array([0, 2])).numbers
+    {'days': array([0., 2.])}
     """
 
     n: int
     numbers: Mapping[str, FloatArray]
     labels: Mapping[str, Labels]
+    made: Mapping[str, Maker] = field(default_factory=dict)
+
+    def at(self, rows: IntArray) -> "Frame":
+        """Return some rows, where nothing is missing; levels that these do not have are gone."""
+        numbers = {name: frozen(values[rows]) for name, values in self.numbers.items()}
+        labels = {name: column.at(rows) for name, column in self.labels.items()}
+        return replace(self, n=len(rows), numbers=numbers, labels=labels)
 
 
 class Input(NamedTuple):
@@ -89,7 +141,7 @@ def merged(frames: Sequence[Frame]) -> Frame:
     Raises
     ------
     ValueError
-        If a name stands for two different columns.
+        If a name stands for two different columns, or lengths differ.
 
     Examples
     --------
@@ -103,7 +155,15 @@ def merged(frames: Sequence[Frame]) -> Frame:
     """
     numbers: dict[str, FloatArray] = {}
     labels: dict[str, Labels] = {}
+    made: dict[str, Maker] = {}
     for frame in frames:
+        if frame.n != frames[0].n:
+            name = next(iter([*frame.numbers, *frame.labels]))
+            raise ValueError(
+                f"{name} has {frame.n} rows where the other columns have {frames[0].n}; give one "
+                "row for each observation"
+            )
+        made |= frame.made
         for name, values in frame.numbers.items():
             _same(name, numbers.setdefault(name, values), values)
         for name, (codes, levels) in frame.labels.items():
@@ -113,19 +173,24 @@ def merged(frames: Sequence[Frame]) -> Frame:
     for name in numbers.keys() & labels.keys():
         codes, levels = labels[name]
         _same(name, numbers[name], levels[codes])
-    return Frame(frames[0].n, numbers, labels)
+    return Frame(frames[0].n, numbers, labels, made)
 
 
 def _same(name: str, one: NDArray[Any], other: NDArray[Any]) -> None:
-    if one is not other and np.any(one != other):
-        row = int(np.argmax(one != other))
+    if one is other:
+        return
+    differ = (one != other) & ((one == one) | (other == other))  # both NaN is the same
+    if differ.any():
+        row = int(np.argmax(differ))
         raise ValueError(
             f"{name} names two different columns, {one[row]} and {other[row]} in row {row}; give "
             "each column a name of its own"
         )
 
 
-def read(data: Data, inputs: Iterable[Input]) -> Frame:
+def read(
+    data: Data, inputs: Iterable[Input], made: Mapping[str, Maker] = MappingProxyType({})
+) -> Frame:
     """Read the columns that a model needs from new data.
 
     Parameters
@@ -134,6 +199,8 @@ def read(data: Data, inputs: Iterable[Input]) -> Frame:
         New columns by name: a dict, a data frame.
     inputs : iterable of Input
         What is needed.
+    made : mapping of str to callable, optional
+        How columns that are functions of others are made.
 
     Returns
     -------
@@ -143,32 +210,34 @@ def read(data: Data, inputs: Iterable[Input]) -> Frame:
     Raises
     ------
     ValueError
-        If a name is missing, a value is not finite, or lengths differ.
+        If a name is missing, a value is not finite, or lengths or the indexes of pandas differ.
 
     Examples
     --------
-    >>> frame = read({"days": [0, 9]}, [Input("days")])
-    >>> frame.n, frame.numbers["days"]
-    (2, array([0., 9.]))
+    >>> weeks = {"weeks": lambda data: np.asarray(data["days"]) / 7}
+    >>> frame = read({"days": [0, 14]}, [Input("days"), Input("weeks")], weeks)
+    >>> frame.n, frame.numbers["days"], frame.numbers["weeks"]
+    (2, array([ 0., 14.]), array([0., 2.]))
     """
-    numbers, labels = {}, {}
+    numbers, labels, indexes = {}, {}, []
     for name, levels in inputs:
+        column = made[name](data) if name in made else column_of(data, name)
+        indexes.append((name, index_of(column)))
         if levels is None:
-            numbers[name] = as_vector(name, column_of(data, name))
-            continue
-        parts = name.split(":") if name not in names_of(data) else [name]
-        column = joined_labels({part: column_of(data, part) for part in parts})
-        labels[name] = Labels(match(name, column, levels), levels)
+            numbers[name] = as_vector(name, column)
+        else:
+            labels[name] = Labels(match(name, column, levels), levels)
+    common_index(indexes)
     lengths = {name: len(values) for name, values in numbers.items()}
     lengths |= {name: len(codes) for name, (codes, _) in labels.items()}
     if not lengths:  # an intercept alone needs no column, and the data tell how many rows
         lengths = {name: np.size(column_of(data, name)) for name in names_of(data)}
     if len(set(lengths.values())) != 1:
         raise ValueError(f"data must have columns of one length; found {lengths}")
-    return Frame(next(iter(lengths.values())), numbers, labels)
+    return Frame(next(iter(lengths.values())), numbers, labels, made)
 
 
-def joined_labels(columns: Data) -> NDArray[Any]:
+def joined_labels(columns: Mapping[str, ArrayLike]) -> NDArray[Any]:
     """Return labels, those of several columns joined by a colon.
 
     Parameters
@@ -184,7 +253,7 @@ def joined_labels(columns: Data) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If a label has a colon where several columns are joined, or lengths differ.
+        If a label of a column but the last has a colon, or lengths differ.
 
     Examples
     --------
@@ -197,15 +266,19 @@ def joined_labels(columns: Data) -> NDArray[Any]:
     texts: list[NDArray[np.str_]] = []
     for name, column in columns.items():
         labels = as_labels(name, column, len(texts[0]) if texts else None)
-        if labels.dtype.kind == "f" and np.all(labels == np.round(labels)):
-            labels = labels.astype(np.int64)  # 0.0 is the label 0
-        labels = labels.astype("M8[ns]" if labels.dtype.kind == "M" else labels.dtype).astype(
-            np.str_
-        )
-        if np.any(np.char.find(labels, ":") >= 0):
+        if labels.dtype.kind == "f":  # 2.0 is the label 2, whatever stands in the other rows
+            whole = (np.abs(labels) < EXACT) & (labels == np.round(labels))
+            text = labels.astype(np.str_)
+            text[whole] = labels[whole].astype(np.int64)
+            labels = text
+        elif labels.dtype.kind == "M":  # 2020-01-31, or 2020-01-31T1430, whatever their unit
+            labels = np.char.replace(np.datetime_as_string(labels, unit="auto"), ":", "")
+        labels = labels.astype(np.str_)
+        # all but the last are split off at the first colons, so the last may have more of them
+        if len(texts) < len(columns) - 1 and np.any(np.char.find(labels, ":") >= 0):
             raise ValueError(
                 f"{name} has a label with a colon, which would be ambiguous in "
-                f"{':'.join(columns)}; rename it"
+                f"{':'.join(columns)}; let {name} stand last, or write its labels without colons"
             )
         texts.append(labels)
     return reduce(lambda joined, text: np.char.add(np.char.add(joined, ":"), text), texts)
@@ -344,6 +417,39 @@ class Product(Part):
 
 
 @dataclass(frozen=True, eq=False)
+class Bundle(Part):
+    """Several parts that count as one covariate: the columns of a polynomial.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        The parts.
+
+    Examples
+    --------
+    >>> curve = Bundle("curve", (Part("days"), Part("days^2")))
+    >>> curve.names
+    ['days', 'days^2']
+    """
+
+    parts: tuple[Part, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the columns."""
+        return [name for part in self.parts for name in part.names]
+
+    @property
+    def inputs(self) -> list[Input]:
+        """What the parts read."""
+        return [each for part in self.parts for each in part.inputs]
+
+    def columns(self, frame: Frame) -> list[FloatArray]:
+        """Make the columns, each of shape (n,)."""
+        return [column for part in self.parts for column in part.columns(frame)]
+
+
+@dataclass(frozen=True, eq=False)
 class SmoothPart(Part):
     """The fixed columns of a smooth, or a block of random ones.
 
@@ -422,6 +528,63 @@ def coded(parts: Sequence[Part]) -> tuple[Part, ...]:
 
 
 @dataclass(frozen=True, eq=False)
+class Source:
+    """What a term was made from, and how: to make it again from some of its rows.
+
+    Attributes
+    ----------
+    frame : Frame
+        The columns as they were given, with missing values: NaN, or a code of -1.
+    make : callable
+        Makes the term from a frame without missing values.
+    incomplete : tuple of str
+        Names of the columns that miss values.
+    baselines : mapping of str to object
+        First levels that were asked for by name.
+    index : pandas.Index or None
+        Names of the rows.
+
+    Examples
+    --------
+    >>> term = linear(days=[0, 1, None, 3])
+    >>> term.frame.n, term.source.missing
+    (3, {'days': array([False, False,  True, False])})
+    >>> term.source.at(np.array([1, 3])).frame.numbers["days"]
+    array([1., 3.])
+    """
+
+    frame: Frame
+    make: Callable[[Frame], Any]
+    incomplete: tuple[str, ...]
+    baselines: Mapping[str, Any]
+    index: Any
+
+    @property
+    def name(self) -> str:
+        """Name of one of the columns."""
+        return next(iter([*self.frame.numbers, *self.frame.labels]))
+
+    @property
+    def missing(self) -> dict[str, NDArray[np.bool_]]:
+        """Where the columns miss values, of those that do."""
+        numbers, labels = self.frame.numbers, self.frame.labels
+        return {
+            name: np.isnan(numbers[name]) if name in numbers else labels[name].codes < 0
+            for name in self.incomplete
+        }
+
+    def at(self, rows: IntArray) -> Any:
+        """Make the term from some rows, where nothing is missing."""
+        frame = self.frame.at(rows)
+        for name, first in self.baselines.items():
+            if frame.labels[name].levels[0] != first:
+                raise ValueError(
+                    f"{name} has no row left with {first!s}, its first level; name another"
+                )
+        return self.make(frame)
+
+
+@dataclass(frozen=True, eq=False)
 class Linear:
     """Fixed effects, linear in their columns.
 
@@ -432,12 +595,15 @@ class Linear:
     parts : tuple of Part
         The others.
     frame : Frame
-        Their data.
+        Their data, of the rows where none is missing.
+    source : Source or None
+        What the term was made from; None if its parts were put together by hand.
     """
 
     intercept: bool
     parts: tuple[Part, ...]
     frame: Frame
+    source: Source | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, eq=False)
@@ -455,7 +621,9 @@ class Group:
     covariance : Covariance
         Covariance of the effects of a level.
     frame : Frame
-        Their data.
+        Their data, of the rows where none is missing.
+    source : Source or None
+        What the term was made from; None if its parts were put together by hand.
 
     Examples
     --------
@@ -471,6 +639,7 @@ class Group:
     parts: tuple[Part, ...]
     covariance: Covariance
     frame: Frame
+    source: Source | None = field(default=None, repr=False)
 
     @property
     def names(self) -> list[str]:
@@ -515,15 +684,38 @@ class Smooth:
         The penalized part, as effects of a factor with one level; for curves that share their
         smoothing parameter, with a level for each curve.
     frame : Frame
-        Their data.
+        Their data, of the rows where none is missing.
+    text : str
+        How a formula writes it.
+    source : Source or None
+        What the term was made from; None if its parts were put together by hand.
     """
 
     fixed: tuple[SmoothPart, ...]
     random: tuple[Group, ...]
     frame: Frame
+    text: str
+    source: Source | None = field(default=None, repr=False)
 
 
-Term = Linear | Group | Smooth
+@dataclass(frozen=True, eq=False)
+class Offset:
+    """A known part of the linear predictor, which is made from data as columns of X are.
+
+    Attributes
+    ----------
+    parts : tuple of Part
+        Its columns; their sum is the offset.
+    frame : Frame
+        Their data.
+    """
+
+    parts: tuple[Part, ...]
+    frame: Frame
+
+
+Term = Linear | Group | Smooth | Offset
+T = TypeVar("T", Linear, Group, Smooth)
 
 
 def linear(columns: Data | None = None, /, *, intercept: bool = True, **named: ArrayLike) -> Linear:
@@ -559,8 +751,12 @@ def linear(columns: Data | None = None, /, *, intercept: bool = True, **named: A
     given = _given("linear", columns, named)
     if not given and not flag("intercept", intercept):
         raise ValueError("linear() has no columns; name at least one, or leave it out")
-    parts, frame = _covariates(given)
-    return Linear(flag("intercept", intercept), parts, frame)
+    read = [(name, as_covariate, values) for name, values in given.items()]
+    return _made(read, partial(_linear, list(given), flag("intercept", intercept)))
+
+
+def _linear(names: Sequence[str], intercept: bool, frame: Frame) -> Linear:
+    return Linear(intercept, _parts(frame, names), frame)
 
 
 def group(
@@ -609,10 +805,17 @@ def group(
     if not given:
         raise ValueError("group() needs a grouping factor: group(subject=labels)")
     (factor, labels), *slopes = given.items()
-    levels, codes = levels_and_codes(factor, labels)
-    parts, frame = _covariates(dict(slopes), len(codes))
-    made = ((Intercept(),) if flag("intercept", intercept) else ()) + parts
-    return group_of(factor, Labels(codes, levels), made, frame, flag("correlated", correlated))
+    ones = (Intercept(),) if flag("intercept", intercept) else ()
+    read = [(factor, label_column, labels), *((name, as_covariate, x) for name, x in slopes)]
+    names = [name for name, _ in slopes]
+    return _made(read, partial(_group, factor, names, ones, flag("correlated", correlated)))
+
+
+def _group(
+    factor: str, slopes: Sequence[str], ones: tuple[Part, ...], correlated: bool, frame: Frame
+) -> Group:
+    parts = ones + _parts(frame, slopes)
+    return group_of(factor, frame.labels[factor], parts, frame, correlated)
 
 
 def group_of(
@@ -660,7 +863,7 @@ def group_of(
         raise ValueError(f"group({name}=...) has neither an intercept nor a slope; add one")
     parts = coded(parts)
     n = len(codes)
-    whole = merged([Frame(n, frame.numbers, frame.labels), Frame(n, {}, {name: factor})])
+    whole = merged([Frame(n, {}, {name: factor}), frame if frame.n else replace(frame, n=n)])
     columns = [column for part in parts for column in part.columns(whole)]
     if isinstance(parts[0], Intercept):
         names = [name for part in parts for name in part.names]
@@ -730,24 +933,39 @@ def smooth(
     if len(given) != 1:
         raise ValueError(f"smooth() takes one covariate by name, found {len(given)}")
     ((name, values),) = given.items()
-    x = frozen(as_vector(name, values))
-    made = construct(x, basis, k, scaling=scaling, name=name)
-    frame, label, factor = Frame(len(x), {name: x}, {}), f"s({name})", None
+    read, of_by = [(name, number_column, values)], None
     if by is not None:
         if len(names_of(by)) != 1:
             raise ValueError(
                 f"by takes one column by name, such as by={{'z': z}}, found {len(names_of(by))}"
             )
-        (part,), of_by = _covariates(_given("by", by, {}), n=len(x))
-        (factor,) = part.inputs
-        frame, label = merged([frame, of_by]), f"{label}:{factor.name}"
-    if flag("shared", shared):
+        ((of_by, multiplier),) = _given("by", by, {}).items()
+        read.append((of_by, as_covariate, multiplier))
+    return _made(read, partial(_smooth, name, of_by, basis, k, flag("shared", shared), scaling))
+
+
+def _smooth(
+    name: str,
+    by: str | None,
+    basis: str,
+    k: int,
+    shared: bool,
+    scaling: Scaling,
+    frame: Frame,
+) -> Smooth:
+    made = construct(frame.numbers[name], basis, k, scaling=scaling, name=name)
+    label, factor = f"s({name})", None
+    if by is not None:
+        ((factor,),) = (part.inputs for part in _parts(frame, [by]))
+        label = f"{label}:{by}"
+    text = _smooth_text(name, factor, bs=basis, k=k, shared=shared, scaling=scaling)
+    if shared:
         if factor is None:
             raise ValueError("shared=True is for the curves of the levels of by; name by, too")
         if factor.levels is None:
             raise ValueError(f"shared=True needs labels in by, and {factor.name} has numbers")
         blocks = [SmoothPart(label, made.basis, to) for to in made.to_random]
-        return Smooth((), tuple(_blocks(factor.name, factor.levels, blocks, frame)), frame)
+        return Smooth((), tuple(_blocks(factor.name, factor.levels, blocks, frame)), frame, text)
     curves = [label]
     if factor is not None and factor.levels is not None:
         curves = [f"{label}[{level}]" for level in factor.levels]
@@ -762,7 +980,63 @@ def smooth(
         )
         fixed += [line] if line.names else []
         random += _blocks(curve, np.array([curve]), blocks, frame)
-    return Smooth(tuple(fixed), tuple(random), frame)
+    return Smooth(tuple(fixed), tuple(random), frame, text)
+
+
+def _smooth_text(name: str, by: Input | None, **options: Any) -> str:
+    """Write a smooth as a formula does, with the options that are not the usual ones."""
+    usual = {"bs": "cs", "k": 10, "shared": False, "scaling": "norm"}
+    given = {option: value for option, value in options.items() if value != usual[option]}
+    written = [f'{o}="{v}"' if isinstance(v, str) else f"{o}={v}" for o, v in given.items()]
+    return f"s({', '.join([quoted(name), *([f'by={quoted(by.name)}'] if by else []), *written])})"
+
+
+def labels(values: ArrayLike, *, first: Any) -> "LabelColumn | pd.Series":
+    """Make a column of labels whose first level, the baseline, is named.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        Labels of any kind. Missing ones stay missing.
+    first : label
+        The level that comes first. The others keep their order: sorted, or that of the categories.
+
+    Returns
+    -------
+    LabelColumn or pandas.Series
+        A column for `linear`, `group` and `smooth`, and for data with names. Of a column of pandas,
+        a column with categories.
+
+    Raises
+    ------
+    ValueError
+        If no row has the label `first`, or as `group` tells for its labels.
+
+    Examples
+    --------
+    >>> dose = labels(["low", "none", "high", "none"], first="none")
+    >>> dose.levels.tolist(), linear(dose=dose).parts[0].names
+    (['none', 'high', 'low'], ['dose[high]', 'dose[low]'])
+    """
+    codes, found, _ = as_column(label_column, "values", values)
+    levels = np.asarray(found)
+    try:
+        baseline = int(match("first", [first], levels)[0])
+    except ValueError:  # it is no label, or not of their kind
+        baseline = -1
+    if baseline < 0:
+        known = ", ".join(map(str, levels[:SHOWN])) + (", ..." if len(levels) > SHOWN else "")
+        raise ValueError(f"first must be one of the labels {known}; found {first!r:.80}")
+    order = np.array([baseline, *(code for code in range(len(levels)) if code != baseline)])
+    rank = np.append(np.argsort(order), -1)  # the last is that of a missing label
+    column = LabelColumn(frozen(rank[codes]), frozen(levels[order]))
+    index = index_of(values)
+    if index is None:
+        return column
+    import pandas as pd
+
+    categories = pd.Categorical.from_codes(column.codes, column.levels)
+    return pd.Series(categories, index=index, name=getattr(values, "name", None))
 
 
 def _blocks(
@@ -772,7 +1046,57 @@ def _blocks(
     return [Group(factor, levels, (block,), Scalar(len(block.names)), frame) for block in blocks]
 
 
-def _given(function: str, columns: Data | None, named: Data) -> dict[str, ArrayLike]:
+# ---- terms as a formula ----
+
+
+def written(terms: Sequence[Term]) -> str | None:
+    """Write terms as a formula, with the response y.
+
+    Parameters
+    ----------
+    terms : sequence of Linear, Group or Smooth
+        As a user makes them: not those of a formula, which has its own text.
+
+    Returns
+    -------
+    str or None
+        The formula; None if there is none for these terms.
+
+    Examples
+    --------
+    >>> subject, days = ["a", "a", "b", "b"], [0, 1, 2, 3]
+    >>> written([smooth(days=days, k=4), group(subject=subject, days=days, correlated=False)])
+    'y ~ 1 + s(days, k=4) + (days || subject)'
+    """
+    linear = [term for term in terms if isinstance(term, Linear)]
+    fixed = [quoted(part.name) for term in linear for part in term.parts]
+    if not all(term.intercept for term in linear):
+        fixed.insert(0, "0")
+    others = [
+        term.text if isinstance(term, Smooth) else _group_text(term)
+        for term in terms
+        if isinstance(term, (Smooth, Group))
+    ]
+    names = {name for term in terms for name in (*term.frame.numbers, *term.frame.labels)}
+    if "y" in names or None in others:
+        return None
+    return "y ~ " + " + ".join([*(fixed or ["1"]), *map(str, others)])
+
+
+def _group_text(term: Group) -> str | None:
+    correlated = isinstance(term.covariance, Full)
+    if not correlated and any(len(part.names) > 1 for part in term.parts):
+        return None  # within || a formula has no labels
+    names = [quoted(part.name) for part in term.parts if not isinstance(part, Intercept)]
+    if not isinstance(term.parts[0], Intercept):
+        names.insert(0, "0")
+    bar = "|" if correlated else "||"
+    return f"({' + '.join(names) or '1'} {bar} {quoted(term.factor)})"
+
+
+def _given(
+    function: str, columns: Data | None, named: Mapping[str, ArrayLike]
+) -> dict[str, ArrayLike]:
     """Columns of a mapping and those by keyword, together."""
     if columns is None:
         return dict(named)
@@ -789,19 +1113,52 @@ def _given(function: str, columns: Data | None, named: Data) -> dict[str, ArrayL
     return given | dict(named)
 
 
-def _covariates(columns: Data, n: int | None = None) -> tuple[tuple[Part, ...], Frame]:
-    """Parts of covariates, and their data."""
-    parts: list[Part] = []
-    numbers, labels = {}, {}
-    for name, values in columns.items():
-        column, levels = as_covariate(name, values, n)
+def _parts(frame: Frame, names: Iterable[str]) -> tuple[Part, ...]:
+    """Parts of covariates."""
+    return tuple(
+        Part(name) if name in frame.numbers else _categories(name, frame.labels[name].levels)
+        for name in names
+    )
+
+
+def _categories(name: str, levels: NDArray[Any]) -> Categories:
+    if len(levels) < 2:
+        raise ValueError(f"{name} has one level only ({levels[0]!s}); leave it out")
+    return Categories(name, levels)
+
+
+def _made(columns: Iterable[tuple[str, Check, ArrayLike]], make: Callable[[Frame], T]) -> T:
+    """Read columns, and make a term from the rows where none misses a value."""
+    numbers: dict[str, FloatArray] = {}
+    labels: dict[str, Labels] = {}
+    incomplete, baselines, indexes = [], {}, []
+    n = None
+    for name, check, values in columns:
+        column, levels, complete = as_column(check, name, values, n)
         n = len(column)
+        indexes.append((name, index_of(values)))
         if levels is None:
-            parts.append(Part(name))
-            numbers[name] = frozen(column)
-            continue
-        if len(levels) < 2:
-            raise ValueError(f"{name} has one level only ({levels[0]!s}); leave it out")
-        parts.append(Categories(name, levels))
-        labels[name] = Labels(frozen(column), levels)
-    return tuple(parts), Frame(n or 0, numbers, labels)
+            column = frozen(column)
+            _same(name, numbers.setdefault(name, column), column)
+        else:
+            labels[name] = Labels(column, levels)
+        if not complete:
+            incomplete.append(name)
+        if isinstance(values, LabelColumn):
+            baselines[name] = values.levels[0]
+    index = common_index(indexes)
+    frame = merged([Frame(n or 0, numbers, labels)])
+    source = Source(frame, make, tuple(incomplete), baselines, index)
+    if not incomplete:
+        return replace(make(frame), source=source)
+    missing = np.logical_or.reduce(list(source.missing.values()))
+    rows = np.flatnonzero(~missing)
+    try:
+        if not len(rows):
+            raise ValueError(f"{' or '.join(source.missing)} is missing in every row")
+        term: T = replace(source.at(rows), source=source)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} (in the {len(rows)} of {n} rows without missing values)"
+        ) from None
+    return term
