@@ -7,13 +7,17 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "lessons_src" / "mixedsmooth"
 LAYERS = [
+    "syntax",
     "covariance",
     "engine",
     "blocked",
+    "unpenalized",
     "sparse",
     "bases",
     "smooths",
+    "rows",
     "terms",
+    "functions",
     "problem",
     "families",
     "laplace",

@@ -78,7 +78,6 @@ def test_a_fit_can_be_sent_to_another_process(fit: Any) -> None:
 
 
 def test_crossed_labels_match_by_value() -> None:
-    pytest.importorskip("formulae")
     rng = np.random.default_rng(2)
     data = {"y": rng.normal(size=24), "a": np.arange(24) % 4, "b": np.repeat(["p", "q"], 12)}
     fit = ms.lmm_formula("y ~ (1 | a:b)", data)
