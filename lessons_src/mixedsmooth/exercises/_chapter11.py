@@ -113,3 +113,64 @@ def _rows() -> Solution:
         "this is the variance, not its ratio to the mean": 8 + 64 * np.expm1(tau**2),
     }
     return Solution(1 + 8 * np.expm1(tau**2), mistakes)
+
+
+@exercise("11.7", "A variance of one half")
+def _factor() -> Solution:
+    """Three numbers: a variance, a probability of zero in percent, a ratio of two of these."""
+    mu, size = 8.0, 2.0
+
+    def answer(variance: float, zero: float) -> list[float]:
+        return [variance, 100 * zero, zero * float(np.exp(mu))]
+
+    variance, zero = mu + mu**2 / size, float((1 + mu / size) ** -size)
+    inverted = mu + mu**2 * size, float((1 + mu * size) ** (-1 / size))
+    mistakes = {
+        "the size is one over the variance of G": answer(*inverted),
+        "the Poisson part of the variance is missing": answer(mu**2 / size, zero),
+        "the first number is to be the variance, not its ratio to the mean": answer(
+            variance / mu, zero
+        ),
+        "the probability of a zero is to be in percent": [
+            variance,
+            zero,
+            zero * float(np.exp(mu)),
+        ],
+        "divide by Poisson's probability of a zero, not the other way around": [
+            variance,
+            100 * zero,
+            float(np.exp(-mu)) / zero,
+        ],
+        "the variance of G is multiplied by the square of the mean": answer(mu + mu / size, zero),
+    }
+    return Solution(answer(variance, zero), mistakes)
+
+
+@exercise("11.8", "Does it get better with time?", points=2)
+def _time() -> Solution:
+    """Two ratios, of the slope of the period to its standard error: Poisson, negative binomial."""
+    epil = _epil()
+    fixed = linear(lbase=epil.lbase, trt=epil.trt, period=epil.period)
+    patient = group(subject=epil.subject)
+    poisson = glmm(epil.y, fixed, patient)
+    negbin = glmm(epil.y, fixed, patient, family="negative-binomial")
+    rows = glmm(epil.y, fixed, patient, group(row=np.arange(len(epil))))
+    alone = [glmm(epil.y, fixed), glmm(epil.y, fixed, family="negative-binomial")]
+
+    def ratios(*fits: GeneralizedFit, entry: int = 3) -> list[float]:
+        return [float(fit.beta[entry] / fit.se[entry]) for fit in fits]
+
+    mistakes = {
+        "these are the ratios of the treatment": ratios(poisson, negbin, entry=2),
+        "these are the slopes; divide by their standard errors": [
+            float(fit.beta[3]) for fit in (poisson, negbin)
+        ],
+        "these are the standard errors; divide the slopes by them": [
+            float(fit.se[3]) for fit in (poisson, negbin)
+        ],
+        "the patients are missing": ratios(*alone),
+        "the second is to be negative binomial, not a normal effect for each row": ratios(
+            poisson, rows
+        ),
+    }
+    return Solution(ratios(poisson, negbin), mistakes)
