@@ -15,7 +15,7 @@ from numpy.testing import assert_array_equal
 import mixedsmooth as ms
 from mixedsmooth import _checks as checks
 from mixedsmooth.model.problem import complete_cases
-from mixedsmooth.model.rows import Rows, take, used_rows
+from mixedsmooth.model.rows import Rows, rows_of, take
 from mixedsmooth.model.terms import Group
 
 
@@ -30,6 +30,11 @@ N = 40
 NAN = float("nan")
 
 Maker = Callable[[list[Any]], Any]
+
+
+def used_rows(columns: dict[str, Any], missing: str) -> Rows:
+    """Find the rows in which no column misses a value, as a formula does."""
+    return rows_of({name: checks.missing_in(name, c) for name, c in columns.items()}, missing)
 
 
 def of(*values: Any) -> Any:

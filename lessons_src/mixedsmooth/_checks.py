@@ -170,9 +170,29 @@ def frozen(values: NDArray[Any]) -> NDArray[Any]:
     >>> frozen(np.ones(2)).flags.writeable
     False
     """
-    copy = np.array(values)
-    copy.setflags(write=False)
-    return copy
+    return locked(np.array(values))
+
+
+def locked(values: NDArray[Any]) -> NDArray[Any]:
+    """Make an array read-only, and return it.
+
+    Parameters
+    ----------
+    values : ndarray
+        What was computed here, so that no copy is needed.
+
+    Returns
+    -------
+    ndarray
+        The same array.
+
+    Examples
+    --------
+    >>> locked(np.ones(2)).flags.writeable
+    False
+    """
+    values.setflags(write=False)
+    return values
 
 
 # ---- columns of labels ----

@@ -14,7 +14,16 @@ import scipy.linalg
 import scipy.special
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import as_vector, choice, column_of, flag, for_each_row, frozen, share
+from mixedsmooth._checks import (
+    as_vector,
+    choice,
+    column_of,
+    flag,
+    for_each_row,
+    frozen,
+    locked,
+    share,
+)
 from mixedsmooth.model.covariance import Full, Scalar
 from mixedsmooth.model.engine import Factorization
 from mixedsmooth.model.families import Family
@@ -84,7 +93,7 @@ class RandomEffects:
     @cached_property
     def conditional_cov(self) -> FloatArray:
         """Covariance of the effects given y at the estimated parameters, shape (m, k, k)."""
-        return _locked(self.conditional())
+        return locked(self.conditional())
 
     @property
     def sd(self) -> FloatArray:
@@ -231,7 +240,7 @@ class Fit:
     @cached_property
     def theta(self) -> FloatArray:
         """Entries of the relative covariance factors, term by term, column by column."""
-        return _locked(self.problem.theta(self.factorization.T))
+        return locked(self.problem.theta(self.factorization.T))
 
     @property
     def offset(self) -> FloatArray | None:
@@ -265,7 +274,7 @@ class Fit:
         beta, u = f.solve()
         b = self.problem.effects([u_f @ T_f.T for u_f, T_f in zip(u, f.T, strict=True)])
         beta = self.scales.beta_0 + scale * (self.problem.K @ beta)
-        return _locked(beta), [_locked(scale * effects) for effects in b]
+        return locked(beta), [locked(scale * effects) for effects in b]
 
     @property
     def beta(self) -> FloatArray:
@@ -275,12 +284,12 @@ class Fit:
     @cached_property
     def cov_beta(self) -> FloatArray:
         """Covariance of the fixed effects, shape (p, p)."""
-        return _locked(self.sigma**2 * self.factorization.covariance_of_beta(self.problem.K))
+        return locked(self.sigma**2 * self.factorization.covariance_of_beta(self.problem.K))
 
     @property
     def se(self) -> FloatArray:
         """Standard errors of the fixed effects, shape (p,)."""
-        return _locked(np.sqrt(np.diag(self.cov_beta)))
+        return locked(np.sqrt(np.diag(self.cov_beta)))
 
     # ---- likelihood ----
 
@@ -340,7 +349,7 @@ class Fit:
                 name=g.factor,
                 levels=g.levels,
                 names=g.names,
-                cov=_locked(self.sigma**2 * T[i] @ T[i].T),
+                cov=locked(self.sigma**2 * T[i] @ T[i].T),
                 effects=self._solution[1][i],
                 conditional=partial(self._conditional_covariance, i),
             )
@@ -433,8 +442,8 @@ class Fit:
         rows = self.sigma * np.hstack([random, fixed]) @ back
         variance = np.einsum("ij,jk,ik->i", rows, inner, rows)
         edf = self.edf[self.model.group_names[term]]
-        se = _locked(np.sqrt(np.maximum(variance, 0.0)))
-        return Curve(label, frozen(x), _locked(value), se, edf)
+        se = locked(np.sqrt(np.maximum(variance, 0.0)))
+        return Curve(label, frozen(x), locked(value), se, edf)
 
     def _curves(self) -> list[tuple[str, int, int, SmoothPart]]:
         """Label, term, level and part of each curve."""
@@ -461,7 +470,7 @@ class Fit:
     def _linear_predictor(self) -> FloatArray:
         eta = self._linear_part(self.model.frame, self.model.groups)
         offset = self.model.whole_offset
-        return _locked(eta if offset is None else eta + offset)
+        return locked(eta if offset is None else eta + offset)
 
     @property
     def _means(self) -> FloatArray:
@@ -469,7 +478,7 @@ class Fit:
 
     @cached_property
     def _residuals(self) -> FloatArray:
-        return _locked(self.model.y - self._means)
+        return locked(self.model.y - self._means)
 
     def _named(self, values: FloatArray) -> Values:
         """Give values of the rows the index of y, where that was a column of pandas."""
@@ -794,12 +803,12 @@ class GeneralizedFit(Fit):
     @cached_property
     def _solution(self) -> tuple[FloatArray, list[FloatArray]]:
         beta, b = self.estimates
-        return _locked(beta), [_locked(effects) for effects in b]
+        return locked(beta), [locked(effects) for effects in b]
 
     @cached_property
     def cov_beta(self) -> FloatArray:
         """Covariance of the fixed effects, shape (p, p)."""
-        return _locked(self.covariance)
+        return locked(self.covariance)
 
     @cached_property
     def criterion(self) -> float:
@@ -836,7 +845,7 @@ class GeneralizedFit(Fit):
 
     @cached_property
     def _means(self) -> FloatArray:
-        return _locked(self.family.scale * self.family.mean(self._linear_predictor))
+        return locked(self.family.scale * self.family.mean(self._linear_predictor))
 
     @cached_property
     def _pearson(self) -> FloatArray:
@@ -844,7 +853,7 @@ class GeneralizedFit(Fit):
         # (y - mu) / sqrt(V) = score / sqrt(expected information)
         scaled = moments.score / np.sqrt(np.maximum(moments.expected, LEAST_WEIGHT))
         w = self.model.weights
-        return _locked(scaled if w is None else np.sqrt(w) * scaled)
+        return locked(scaled if w is None else np.sqrt(w) * scaled)
 
     @property
     def dispersion(self) -> float:
@@ -1030,12 +1039,6 @@ class GeneralizedFit(Fit):
                 2, f"{parameter.capitalize()}: {value:.5g}, by {way} (variance {family.variance})"
             )
         return notes
-
-
-def _locked(values: FloatArray) -> FloatArray:
-    """Make an array of results read-only."""
-    values.setflags(write=False)
-    return values
 
 
 def _series(values: FloatArray, index: Any) -> "pd.Series":

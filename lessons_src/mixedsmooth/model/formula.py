@@ -33,11 +33,9 @@ from mixedsmooth.model.rows import (
     Missing,
     Rows,
     among,
-    as_column,
+    beside,
     common_index,
     index_of,
-    number_column,
-    row_column,
     rows_of,
     take,
 )
@@ -442,13 +440,9 @@ def _used(
     common_index((name, index_of(values)) for name, values in {**columns, **given}.items())
     masks = {name: missing_in(name, column) for name, column in columns.items()}
     n = next(iter(masks.values())).size
-    arrays = {}
-    for name, values in given.items():
-        if values is not None:
-            check = number_column if name == "weights" else row_column
-            arrays[name] = as_column(check, name, values, n)[0]
-            beside = f"{name}=" if name in masks else name  # a column has the same name
-            masks[beside] = np.isnan(arrays[name])
+    arrays, of_arrays = beside(given, n)
+    for name, mask in of_arrays.items():
+        masks[f"{name}=" if name in masks else name] = mask  # a column may have the same name
     response = next(iter(columns.values()))
     rows = replace(rows_of(masks, missing), index=index_of(response))
     if not rows.complete:

@@ -27,7 +27,15 @@ from mixedsmooth.model.laplace import (
 from mixedsmooth.model.lmm import Progress
 from mixedsmooth.model.lmm import fit_problem as fit_linear
 from mixedsmooth.model.optimize import PREDICTED_DECREASE, Stopped, search_marginal
-from mixedsmooth.model.problem import Model, Problem, Scales, complete_cases, model_of, standardize
+from mixedsmooth.model.problem import (
+    Model,
+    Problem,
+    Scales,
+    TooLargeError,
+    complete_cases,
+    model_of,
+    standardize,
+)
 from mixedsmooth.model.rows import Missing, among
 from mixedsmooth.model.terms import Intercept, Term
 
@@ -310,12 +318,12 @@ def _fit_pql(
         except ValueError as error:
             _check_separation(problem, family)
             # after the first round the start is no longer the user's
-            grew = turn > 1 and str(error).startswith("start ")
+            grew = turn > 1 and isinstance(error, TooLargeError)
             why = "the variances of the working model grow without end" if grew else error
             raise ValueError(f"round {turn} of PQL: {why}") from None
         start, evaluations = fit.theta, evaluations + fit.evaluations
-        last, change = change, float(np.abs(np.asarray(fit.fitted) + known - eta).max())
-        eta = np.asarray(fit.fitted) + known
+        before, eta = eta, np.asarray(fit.fitted) + known
+        last, change = change, float(np.abs(eta - before).max())
         scale = 1 + np.abs(eta).max()
         # each fit finds theta to some digits only, and below these nothing moves closer
         still = change <= STILL * scale or (change <= NOISE * scale and change >= last / 2)

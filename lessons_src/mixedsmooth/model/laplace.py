@@ -471,12 +471,11 @@ def _curvature(
     data: Response, moments: Moments, T: Sequence[FloatArray]
 ) -> tuple[Factorization, bool]:
     """L L' = Lambda'Z'WZ Lambda + I, if it is definite; otherwise the same of positive weights."""
-    if moments.weight.min() < 0:
-        try:
+    signed = moments.weight.min() < 0
+    if signed:
+        with suppress(np.linalg.LinAlgError):
             return _of_random(data, moments.weight).factorize(T), True
-        except np.linalg.LinAlgError:
-            return _of_random(data, positive_weights(moments)).factorize(T), False
-    return _of_random(data, positive_weights(moments)).factorize(T), True
+    return _of_random(data, positive_weights(moments)).factorize(T), not signed
 
 
 def laplace_deviance(mode: Mode) -> float:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import minimum_filter
 from scipy.optimize import minimize, minimize_scalar
 
+from mixedsmooth._checks import locked
 from mixedsmooth.model.covariance import Covariance, Scalar, pack, pack_slopes, unpack
 from mixedsmooth.model.descent import descend
 from mixedsmooth.model.engine import LARGEST, Factorization, Products
@@ -176,7 +177,7 @@ class Criterion:
         except np.linalg.LinAlgError:
             raise NoResidualError from None
         for T_f in f.T:
-            T_f.setflags(write=False)
+            locked(T_f)
         return Optimum(theta, f, f.deviance(self.reml, self.variance), decrease, reason)
 
     def reported(self, f: Factorization, value: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.linalg.lapack import dpstrf
 
-from mixedsmooth._checks import as_vector, choice, for_each_row, frozen, leaves_residual
+from mixedsmooth._checks import as_vector, choice, for_each_row, frozen, leaves_residual, locked
 from mixedsmooth._linalg import positive_diagonal
 from mixedsmooth.model import blocked, sparse, unpenalized
 from mixedsmooth.model.covariance import Covariance, Diagonal, Scalar, pack, unpack
@@ -24,10 +24,10 @@ from mixedsmooth.model.rows import (
     Rows,
     among,
     as_column,
+    beside,
     common_index,
     index_of,
     number_column,
-    row_column,
     rows_of,
 )
 from mixedsmooth.model.terms import (
@@ -134,6 +134,10 @@ class Model:
         return [part for part in self.fixed if isinstance(part, SmoothPart)]
 
 
+class TooLargeError(ValueError):
+    """A theta is so large that sigma would vanish beside it."""
+
+
 class Scales(NamedTuple):
     """How the inner response relates to the user's: y = X beta_0 + y_scale times the inner y.
 
@@ -212,7 +216,7 @@ class Problem:
         by_user = zip(self.back, unpack(given, covariances), strict=True)
         T = [_triangle(np.linalg.solve(back, T_f)) for back, T_f in by_user]
         if max((np.abs(T_f).max() for T_f in T), default=0.0) > LARGEST:
-            raise ValueError(
+            raise TooLargeError(
                 f"{name} goes up to {np.abs(given).max():.3g}, beside which sigma would vanish; "
                 "give standard deviations of the effects over sigma"
             )
@@ -232,12 +236,12 @@ class Problem:
             return self
         c = unit / self.unit
         factors = tuple(replace(f, effects=tuple(c * z for z in f.effects)) for f in self.factors)
-        back = tuple(_locked(c * matrix) for matrix in self.back)
+        back = tuple(locked(c * matrix) for matrix in self.back)
         return replace(
             self,
-            X=_locked(c * self.X),
+            X=locked(c * self.X),
             factors=factors,
-            K=_locked(c * self.K),
+            K=locked(c * self.K),
             back=back,
             unit=unit,
         )
@@ -359,18 +363,14 @@ def complete_cases(
     (array([1., 2., 4.]), array(['a', 'b'], dtype='<U1'), '3 of 5; 2 left out: missing in y 1, g 1')
     """
     choice("missing", missing, ("error", "drop"))
-    whole: dict[str, Any] = {"y": y, "weights": weights, "offset": offset, "trials": trials}
-    given = {name: values for name, values in whole.items() if name == "y" or values is not None}
-    indexes = [(name, index_of(values)) for name, values in given.items()]
-    columns: dict[str, FloatArray] = {}
-    masks: dict[str, NDArray[np.bool_]] = {}
-    for name, values in given.items():
-        check = row_column if name in ("offset", "trials") else number_column
-        n = len(columns["y"]) if columns else None
-        columns[name], _, complete = as_column(check, name, values, n)
-        if not complete:
-            masks[name] = np.isnan(columns[name])
-    total = len(columns["y"])
+    given = {"weights": weights, "offset": offset, "trials": trials}
+    indexes = [(name, index_of(values)) for name, values in {"y": y, **given}.items()]
+    response, _, complete = as_column(number_column, "y", y)
+    total = len(response)
+    columns, masks = beside(given, total)
+    columns["y"] = response
+    if not complete:
+        masks = {"y": np.isnan(response), **masks}
     for term in terms:
         source = getattr(term, "source", None)
         if source is not None and source.frame.n:
@@ -551,13 +551,8 @@ def standardize(model: Model) -> Problem:
     factors = [_factor(g, w) for g in model.groups]
     back = tuple(to_user for _, to_user in factors)
     for matrix in (X, K, *back):
-        _locked(matrix)
+        locked(matrix)
     return Problem(model, X, tuple(factor for factor, _ in factors), K, back)
-
-
-def _locked(matrix: FloatArray) -> FloatArray:
-    matrix.setflags(write=False)
-    return matrix
 
 
 def _factor(g: Group, w: FloatArray | None) -> tuple[Factor, FloatArray]:

@@ -1,6 +1,6 @@
 """Rows with missing values: which there are, and columns of any kind without them.
 
-columns by name -> used_rows -> Rows -> take(column, rows.used)
+columns by name -> missing_in -> rows_of -> Rows -> take(column, rows.used)
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -17,6 +17,7 @@ from mixedsmooth._checks import (
     choice,
     for_each_row,
     levels_and_codes,
+    locked,
     missing_in,
 )
 
@@ -49,7 +50,8 @@ class Rows:
 
     Examples
     --------
-    >>> rows = used_rows({"y": [1.0, 2.0, None], "g": ["a", None, None]}, "drop")
+    >>> in_y, in_g = np.array([False, False, True]), np.array([False, True, True])
+    >>> rows = rows_of({"y": in_y, "g": in_g}, "drop")
     >>> rows.used, rows.total, rows.missing
     (array([0]), 3, {'y': 1, 'g': 2})
     >>> print(rows)
@@ -64,9 +66,7 @@ class Rows:
     @classmethod
     def all_of(cls, total: int) -> "Rows":
         """Use all rows."""
-        used = np.arange(total)
-        used.setflags(write=False)
-        return cls(used, total)
+        return cls(locked(np.arange(total)), total)
 
     @property
     def complete(self) -> bool:
@@ -83,13 +83,13 @@ class Rows:
         )
 
 
-def used_rows(columns: Mapping[str, ArrayLike], missing: str) -> Rows:
-    """Find the rows in which no column misses a value.
+def rows_of(masks: Mapping[str, Mask], missing: str) -> Rows:
+    """Find the rows in which nothing is missing, from what is missing in each column.
 
     Parameters
     ----------
-    columns : mapping of str to array_like, each of shape (n,)
-        All columns of a model, of any kind, by name.
+    masks : mapping of str to ndarray of bool, each of shape (n,)
+        True where a column misses a value.
     missing : {"error", "drop"}
         Whether rows that miss a value are an error, or left out.
 
@@ -101,42 +101,16 @@ def used_rows(columns: Mapping[str, ArrayLike], missing: str) -> Rows:
     Raises
     ------
     ValueError
-        If values are missing and must not be, no row is left, lengths differ, a column is not
-        one-dimensional, or a number is infinite.
-
-    Examples
-    --------
-    >>> used_rows({"days": [0, 1, None], "dose": ["low", None, "high"]}, "error")
-    Traceback (most recent call last):
-    ValueError: missing values (days 1, dose 1) in 2 of 3 rows: rows 1, 2; leave such rows out ...
-    """
-    return rows_of({name: missing_in(name, values) for name, values in columns.items()}, missing)
-
-
-def rows_of(masks: Mapping[str, Mask], missing: str) -> Rows:
-    """Find the rows in which nothing is missing, from what is missing in each column.
-
-    Parameters
-    ----------
-    masks : mapping of str to ndarray of bool, each of shape (n,)
-        True where a column misses a value.
-    missing : {"error", "drop"}
-        As for `used_rows`.
-
-    Returns
-    -------
-    Rows
-        Which rows are left.
-
-    Raises
-    ------
-    ValueError
-        As `used_rows`.
+        If values are missing and must not be, no row is left, lengths differ, or a column is not
+        one-dimensional.
 
     Examples
     --------
     >>> rows_of({"days": np.array([False, True])}, "drop").used
     array([0])
+    >>> rows_of({"days": np.array([False, True])}, "error")
+    Traceback (most recent call last):
+    ValueError: missing values (days 1) in 1 of 2 rows: row 1; leave such rows out ...
     """
     choice("missing", missing, ("error", "drop"))
     total = next(iter(masks.values())).size
@@ -162,9 +136,7 @@ def rows_of(masks: Mapping[str, Mask], missing: str) -> Rows:
         raise ValueError(
             f"no row is left: each of the {total} has a missing value, in {_counts(counts)}"
         )
-    used = np.flatnonzero(~incomplete)
-    used.setflags(write=False)
-    return Rows(used, total, counts)
+    return Rows(locked(np.flatnonzero(~incomplete)), total, counts)
 
 
 @contextmanager
@@ -372,6 +344,48 @@ def as_column(
     return spread(found, rows, len(missing)), levels, False
 
 
+def beside(
+    given: Mapping[str, ArrayLike | None], n: int
+) -> tuple[dict[str, FloatArray], dict[str, Mask]]:
+    """Read what is given for the rows beside y: weights, offset, trials.
+
+    Parameters
+    ----------
+    given : mapping of str to array_like, shape (n,), or float, or None
+        What was given; one number may stand for all rows, but for weights.
+    n : int
+        Number of rows.
+
+    Returns
+    -------
+    columns : dict of str to ndarray, each of shape (n,)
+        What is there, NaN where a value is missing.
+    masks : dict of str to ndarray of bool, each of shape (n,)
+        Where values are missing, of the columns that miss some.
+
+    Raises
+    ------
+    ValueError
+        As `as_column`.
+
+    Examples
+    --------
+    >>> columns, masks = beside({"weights": [1, 2], "offset": 0.5, "trials": None}, 2)
+    >>> columns, masks
+    ({'weights': array([1., 2.]), 'offset': array([0.5, 0.5])}, {})
+    """
+    columns: dict[str, FloatArray] = {}
+    masks: dict[str, Mask] = {}
+    for name, values in given.items():
+        if values is None:
+            continue
+        check = number_column if name == "weights" else row_column
+        columns[name], _, complete = as_column(check, name, values, n)
+        if not complete:
+            masks[name] = np.isnan(columns[name])
+    return columns, masks
+
+
 def spread(values: NDArray[Any], rows: IntArray, total: int) -> NDArray[Any]:
     """Put the values of some rows where they belong among all: the others are NaN, or code -1.
 
@@ -396,8 +410,7 @@ def spread(values: NDArray[Any], rows: IntArray, total: int) -> NDArray[Any]:
     """
     whole = np.full(total, np.nan if values.dtype.kind == "f" else -1, dtype=values.dtype)
     whole[rows] = values
-    whole.setflags(write=False)
-    return whole
+    return locked(whole)
 
 
 # ---- rows with names ----
