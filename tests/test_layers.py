@@ -1,4 +1,4 @@
-"""The layers of the engine: nothing imports upward, and derivations and engine do not meet."""
+"""The layers of the library: nothing imports upward, and derivations and engine do not meet."""
 
 import ast
 from pathlib import Path
@@ -29,12 +29,31 @@ LAYERS = [
     "glmm",
     "formula",
 ]
+# What is computed from a fit. The methods of a fit load it when they are called.
+INFERENCE = [
+    "parameters",
+    "profile",
+    "intervals",
+    "degrees",
+    "comparison",
+    "simulation",
+    "boundary",
+    "together",
+    "bootstrap",
+    "prediction",
+    "bands",
+    "diagnostics",
+]
 
 
-def imported(module: Path) -> set[str]:
-    """Name the modules of the library that a module imports, wherever the import stands."""
+def imported(module: Path, *, loading: bool = False) -> set[str]:
+    """Name the modules of the library that a module imports, wherever the import stands.
+
+    With `loading` those alone that are imported when the module is.
+    """
+    tree = ast.parse(module.read_text(encoding="utf-8"))
     found = set()
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+    for node in tree.body if loading else ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
         elif isinstance(node, ast.Import):
@@ -56,6 +75,28 @@ def test_nothing_imports_upward(layer: int) -> None:
         if name.startswith("mixedsmooth.model.")
     }
     assert of_engine <= below
+
+
+@pytest.mark.parametrize("module", LAYERS)
+def test_the_engine_loads_no_inference(module: str) -> None:
+    path = PACKAGE / "model" / f"{module}.py"
+    inference = "mixedsmooth.inference"
+    assert not any(name.startswith(inference) for name in imported(path, loading=True))
+    # a fit has methods for what is computed from it
+    if module != "fit":
+        assert not any(name.startswith(inference) for name in imported(path))
+
+
+def test_inference_has_its_layers() -> None:
+    package = PACKAGE / "inference"
+    modules = {path.stem for path in package.glob("*.py")} - {"__init__"}
+    assert modules <= set(INFERENCE)
+    for layer, module in enumerate(INFERENCE):
+        if module in modules:
+            names = imported(package / f"{module}.py")
+            of_package = {name.split(".")[2] for name in names if name.count(".") > 1}
+            below = set(INFERENCE[:layer])
+            assert of_package & set(INFERENCE) <= below, module
 
 
 @pytest.mark.parametrize(("package", "other"), [("model", "derivations"), ("derivations", "model")])
