@@ -21,6 +21,8 @@ LOADERS = {
     "insteval": ms.load_insteval,
     "bacteria": ms.load_bacteria,
     "pastes": ms.load_pastes,
+    "dyestuff": ms.load_dyestuff,
+    "mcycle": ms.load_mcycle,
 }
 PACKED = {"insteval"}
 
@@ -93,7 +95,7 @@ def test_readme_quotes_the_r_call_that_wrote_the_file(name: str) -> None:
     folder = DATA.parent / "tests" / "reference"
     scripts = "\n".join(
         (folder / script).read_text(encoding="utf-8")
-        for script in ("make_reference.R", "make_families.R")
+        for script in ("make_reference.R", "make_families.R", "make_inference.R")
     )
     call = re.search(rf'write\.csv\(\w+, "\.\./data/{name}\.csv".*\)', scripts)
     assert call is not None
@@ -113,6 +115,8 @@ def test_readme_quotes_the_r_call_that_wrote_the_file(name: str) -> None:
         ("insteval", 73421, 7),
         ("bacteria", 220, 4),
         ("pastes", 60, 4),
+        ("dyestuff", 30, 2),
+        ("mcycle", 133, 2),
     ],
 )
 def test_shape(name: str, rows: int, n_columns: int) -> None:
@@ -275,6 +279,26 @@ def test_pastes_is_nested_and_balanced() -> None:
     # R 4.2.2, lme4: Pastes$strength[c(1, 2, 60)], mean(Pastes$strength)
     assert pastes.strength[[0, 1, -1]].tolist() == [62.8, 62.6, 56.6]
     assert round(float(pastes.strength.mean()), 5) == 60.05333
+
+
+def test_dyestuff_is_the_balanced_one_way_layout() -> None:
+    dyestuff = ms.load_dyestuff()
+    batches, rows = np.unique(dyestuff.batch, return_counts=True)
+    assert "".join(batches) == "ABCDEF"
+    assert set(rows) == {5}
+    # R 4.2.2, lme4: with(Dyestuff, tapply(Yield, Batch, mean))
+    means = [dyestuff.grams[dyestuff.batch == batch].mean() for batch in batches]
+    assert means == [1505, 1528, 1564, 1498, 1600, 1470]
+
+
+def test_mcycle_has_the_measurements_of_the_accident() -> None:
+    mcycle = ms.load_mcycle()
+    # R 4.2.2, MASS: mcycle[c(1, 2, 133), ], range(mcycle$accel), length(unique(mcycle$times))
+    assert mcycle.time[[0, 1, -1]].tolist() == [2.4, 2.6, 57.6]
+    assert mcycle.accel[[0, 1, -1]].tolist() == [0, -1.3, 10.7]
+    assert (mcycle.accel.min(), mcycle.accel.max()) == (-134, 75)
+    assert len(np.unique(mcycle.time)) == 94
+    assert np.all(np.diff(mcycle.time) >= 0)
 
 
 def test_a_data_set_is_data_with_names() -> None:

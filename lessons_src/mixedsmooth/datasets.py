@@ -313,6 +313,50 @@ class Pastes(Dataset):
     strength: FloatArray = _column("strength of the paste [1]")
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Dyestuff(Dataset):
+    """Yield of a dyestuff: five preparations from each of six batches.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_dyestuff()
+    <Dyestuff: 30 rows of batch, grams>
+    """
+
+    file: ClassVar[str] = "dyestuff.csv"
+    title: ClassVar[str] = "dyestuff"
+    source: ClassVar[str] = (
+        "Davies and Goldsmith (1972), Statistical Methods in Research and Production, section 6.4; "
+        "by way of the R package lme4"
+    )
+
+    batch: LabelArray = _column("label of the batch, A to F")
+    grams: IntArray = _column("yield of dyestuff of standard color [g]", "yield")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Motorcycle(Dataset):
+    """Acceleration of the head in a simulated motorcycle accident.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_mcycle()
+    <Motorcycle: 133 rows of time, accel>
+    """
+
+    file: ClassVar[str] = "mcycle.csv"
+    title: ClassVar[str] = "mcycle"
+    source: ClassVar[str] = (
+        "Silverman (1985), Journal of the Royal Statistical Society B 47, 1-52; "
+        "by way of the R package MASS"
+    )
+
+    time: FloatArray = _column("time after the impact [ms]")
+    accel: FloatArray = _column("acceleration of the head [g]")
+
+
 def load_sleepstudy() -> SleepStudy:
     """Load the sleep study: 18 drivers, ten days each, sleep cut to three hours a night.
 
@@ -470,6 +514,49 @@ def load_pastes() -> Pastes:
     return Pastes._load()
 
 
+def load_dyestuff() -> Dyestuff:
+    """Load the dyestuff data: yields of 30 preparations from six batches of an intermediate.
+
+    Returns
+    -------
+    Dyestuff
+        30 rows: `batch` (labels) and `grams` [g], which the file calls yield.
+
+    References
+    ----------
+    Davies and Goldsmith (1972), Statistical Methods in Research and Production, fourth edition,
+    section 6.4.
+
+    Examples
+    --------
+    >>> dyestuff = load_dyestuff()
+    >>> print(len(set(dyestuff.batch)), dyestuff.grams.mean())
+    6 1527.5
+    """
+    return Dyestuff._load()
+
+
+def load_mcycle() -> Motorcycle:
+    """Load the motorcycle data: acceleration of the head of a dummy against time.
+
+    Returns
+    -------
+    Motorcycle
+        133 rows: `time` [ms] and `accel` [g].
+
+    References
+    ----------
+    Silverman (1985), Journal of the Royal Statistical Society B 47, 1-52.
+
+    Examples
+    --------
+    >>> mcycle = load_mcycle()
+    >>> print(mcycle.time.max(), mcycle.accel.min())
+    57.6 -134.0
+    """
+    return Motorcycle._load()
+
+
 def load_benchmark() -> dict[str, Any]:
     """Load what ``make bench`` measured: times of fits by this library and other programs.
 
@@ -478,7 +565,8 @@ def load_benchmark() -> dict[str, Any]:
     dict
         ``date``, ``machine``, ``versions``, and ``cases``: for each case its ``model`` and the
         ``results`` by program, with ``median`` time [s], ``peak_megabytes`` and ``criterion``, or
-        ``skipped`` with a reason.
+        ``skipped`` with a reason. Once ``bench/inference.py`` has run also ``inference``: for each
+        of its cases the ``model`` and the time [s] ``ours`` and ``lme4``.
 
     Examples
     --------
@@ -486,4 +574,26 @@ def load_benchmark() -> dict[str, Any]:
     True
     """
     measured: dict[str, Any] = json.loads(data_path("benchmark.json").read_text(encoding="utf-8"))
+    return measured
+
+
+def load_coverage() -> dict[str, Any]:
+    """Load what ``python bench/coverage.py`` measured: how often intervals cover the truth.
+
+    Returns
+    -------
+    dict
+        ``date``, ``versions``, ``level``, ``sets`` (data sets of each design), ``replicates`` (of
+        each bootstrap), ``seed``, and ``designs``: for each its ``title``, the parameters of the
+        ``truth``, and the ``results`` by kind of interval and parameter, with ``coverage``, its
+        Monte Carlo standard error ``se``, how many intervals were ``too_low``, ``too_high`` and
+        ``undefined`` (which the coverage leaves out), and the ``median_width``.
+
+    Examples
+    --------
+    >>> results = load_coverage()["designs"]["dyestuff"]["results"]
+    >>> 0 < results["profile, REML"]["sigma"]["coverage"] <= 1
+    True
+    """
+    measured: dict[str, Any] = json.loads(data_path("coverage.json").read_text(encoding="utf-8"))
     return measured
