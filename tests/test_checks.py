@@ -631,6 +631,16 @@ def test_a_number_is_shown_as_its_user_wrote_it() -> None:
         checks.share("level", np.float64(1))
 
 
+def test_the_last_share_below_one_has_no_half_of_its_rest() -> None:
+    # (1 + level) / 2 would be 1, whose normal quantile is infinite
+    nearest = 1 - 2**-53
+    with pytest.raises(
+        ValueError, match=r"level must be between 0 and 1, found 0.9999999999999999"
+    ):
+        checks.share("level", nearest)
+    assert checks.share("level", 1 - 2**-52) == 1 - 2**-52
+
+
 # ---- what a model needs ----
 
 

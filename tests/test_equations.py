@@ -11,8 +11,10 @@ from book._ext.listings import modules_of
 
 import mixedsmooth
 import mixedsmooth.derivations
+import mixedsmooth.inference
 import mixedsmooth.model
 
+PACKAGES = mixedsmooth, mixedsmooth.derivations, mixedsmooth.inference, mixedsmooth.model
 ROOT = Path(__file__).parents[1]
 LIBRARY = ROOT / "lessons_src"
 PAGES = {page.stem: page.read_text(encoding="utf-8") for page in (ROOT / "book").glob("*.md")}
@@ -46,7 +48,7 @@ def entries() -> set[str]:
     """Name the functions and classes that have an entry in the API reference."""
     return {
         f"{module.__name__}.{name}"
-        for package in (mixedsmooth, mixedsmooth.derivations, mixedsmooth.model)
+        for package in PACKAGES
         for module in modules_of(package)
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__

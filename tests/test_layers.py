@@ -31,15 +31,19 @@ LAYERS = [
 ]
 # What is computed from a fit. The methods of a fit load it when they are called.
 INFERENCE = [
+    "progress",
     "parameters",
-    "profile",
     "intervals",
+    "surface",
+    "sections",
+    "profile",
     "degrees",
     "comparison",
     "simulation",
     "boundary",
     "together",
     "bootstrap",
+    "confidence",
     "prediction",
     "bands",
     "diagnostics",

@@ -18,21 +18,29 @@ from mixedsmooth import published
 from mixedsmooth.datasets import (
     Bacteria,
     Dataset,
+    Dyestuff,
     Epil,
     Gasoline,
     InstEval,
+    Motorcycle,
     Pastes,
     SleepStudy,
     Volvo,
     load_bacteria,
     load_benchmark,
+    load_coverage,
+    load_dyestuff,
     load_epil,
     load_gasoline,
     load_insteval,
+    load_mcycle,
     load_pastes,
     load_sleepstudy,
     load_volvo,
 )
+from mixedsmooth.inference.bootstrap import bootstrap
+from mixedsmooth.inference.boundary import variance_test
+from mixedsmooth.inference.comparison import compare
 from mixedsmooth.model.fit import Fit, GeneralizedFit, RandomEffects
 from mixedsmooth.model.formula import glmm_formula, lmm_formula
 from mixedsmooth.model.glmm import glmm
@@ -55,15 +63,19 @@ __version__ = "0.1.0"
 __all__ = [
     "Bacteria",
     "Dataset",
+    "Dyestuff",
     "Epil",
     "Fit",
     "Gasoline",
     "GeneralizedFit",
     "InstEval",
+    "Motorcycle",
     "Pastes",
     "RandomEffects",
     "SleepStudy",
     "Volvo",
+    "bootstrap",
+    "compare",
     "exercises",
     "glmm",
     "glmm_formula",
@@ -74,12 +86,16 @@ __all__ = [
     "lmm_formula",
     "load_bacteria",
     "load_benchmark",
+    "load_coverage",
+    "load_dyestuff",
     "load_epil",
     "load_gasoline",
     "load_insteval",
+    "load_mcycle",
     "load_pastes",
     "load_sleepstudy",
     "load_volvo",
     "published",
     "smooth",
+    "variance_test",
 ]

@@ -810,7 +810,7 @@ def share(name: str, value: object) -> float:
     0.95
     """
     number = _number(value)
-    if not 0 < number < 1:
+    if not 0 < number < (1 + number) / 2 < 1:  # the half of what is left of 1 is a number too
         raise ValueError(f"{name} must be between 0 and 1, found {_shown(value)}")
     return number
 

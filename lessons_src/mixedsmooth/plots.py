@@ -8,7 +8,8 @@ rests on color alone: markers, line styles, hatching or labels carry it as well.
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import cycle
-from typing import Any, Literal, NamedTuple
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -17,19 +18,33 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import CubicSpline
 from scipy.optimize import isotonic_regression
+from scipy.special import betaincinv, ndtri
 
-from mixedsmooth._checks import as_labels, as_matrix, as_vector, positive, whole
+from mixedsmooth._checks import as_labels, as_matrix, as_vector, positive, share, whole
 from mixedsmooth.derivations.henderson import shrinkage_factor
 from mixedsmooth.derivations.likelihood import NegLogLik, negloglik_transformed
+from mixedsmooth.inference.diagnostics import scaled_residuals
+from mixedsmooth.model.fit import Fit, GeneralizedFit, RandomEffects
+from mixedsmooth.model.lmm import lmm
+from mixedsmooth.model.terms import smooth
+
+if TYPE_CHECKING:
+    from mixedsmooth.inference.profile import Path, Profile
 
 __all__ = [
     "between",
+    "caterpillar",
     "effective_sample_size",
     "effects",
     "likelihood_surface",
     "lines_by_group",
     "matrix_picture",
+    "profile_density",
+    "profile_zeta",
+    "qq",
+    "residuals",
     "shrinkage",
     "shrinkage_factor_curve",
     "style",
@@ -53,6 +68,12 @@ _SIGNED = LinearSegmentedColormap.from_list(
 _RING: dict[str, Any] = {"color": VERMILION, "fillstyle": "none", "markeredgewidth": 1.4}
 _CHARACTER = 0.65  # width of a character of DejaVu Sans, as a share of the font size, rounded up
 _LINE = 1.3  # height of a line of text, likewise
+
+LONGEST = 22  # letters of a title above one of three panels
+MOST_NAMED = 100  # levels that a figure names
+MANY = 3000  # points from which on they are drawn as an image
+FEWEST_FOR_A_TREND = 6  # distinct fitted values
+ROUNDING = 1e-10  # a part of the variance of an effect that its predictions do not have
 
 
 def style() -> None:
@@ -164,6 +185,137 @@ def lines_by_group(
         years = MaxNLocator("auto", integer=True, steps=[1, 2, 5, 10])  # or days
         ax.xaxis.set_major_locator(years)
     return ax
+
+
+def profile_zeta(
+    profile: "Profile",
+    names: Sequence[str] | None = None,
+    axes: Sequence[Axes] | None = None,
+    *,
+    level: float = 0.95,
+) -> list[Axes]:
+    """Draw how zeta, the signed root of the rise of the deviance, grows with each parameter.
+
+    A straight line says that an estimate plus and minus standard errors is a good interval. The
+    dashed line is this straight line, with the slope at the estimate.
+
+    Parameters
+    ----------
+    profile : Profile
+        What ``fit.profile()`` returns.
+    names : sequence of str, optional
+        Parameters to draw; otherwise all that have a path.
+    axes : sequence of Axes, optional
+        Where to draw, one for each parameter; panels of a new figure without.
+    level : float
+        Coverage of the interval that is marked, between 0 and 1.
+
+    Returns
+    -------
+    list of Axes
+        One for each parameter.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or its path is empty, there are too few axes, or `level` is not between
+        0 and 1.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> fit = ms.lmm_formula("reaction ~ days + (1 | subject)", ms.load_sleepstudy())
+    >>> axes = plots.profile_zeta(fit.profile())
+    >>> [ax.get_xlabel() for ax in axes[1:]]
+    ['sigma', '(Intercept)', 'days']
+    >>> plt.close()
+    """
+    z = float(ndtri((1 + share("level", level)) / 2))
+    chosen, panels = _drawn(profile, names, axes)
+    ends = profile.confint(level)
+    for name, ax in zip(chosen, panels, strict=True):
+        path, zeta = profile[name], _zeta_of(profile[name])
+        v = np.linspace(path.value[0], path.value[-1], 200)
+        estimate = float(profile.estimate[profile.names.index(name)])
+        ax.axhline(0, color=GRAY, linewidth=0.8)
+        with np.errstate(invalid="ignore"):
+            line = float(zeta.derivative()(estimate)) * (v - estimate)
+        ax.plot(v, line, "--", color=GRAY, linewidth=1.2)
+        ax.plot(v, zeta(v), color=BLUE, linewidth=2)
+        for end, height in zip(ends[name], (-z, z), strict=True):
+            inside = path.value[0] <= end <= path.value[-1]
+            if inside and abs(float(zeta(end)) - height) < 0.1:  # it is reached
+                ax.plot([end, end], [0, height], color=VERMILION, linewidth=1.5)
+                ax.plot(end, height, "o", color=VERMILION, markersize=5)
+        ax.set_ylim(-4.5, 4.5)
+        ax.set_yticks([-4, -2, 0, 2, 4])
+        _name_below(ax, name)
+    panels[0].set_ylabel("ζ")
+    return panels
+
+
+def profile_density(
+    profile: "Profile",
+    names: Sequence[str] | None = None,
+    axes: Sequence[Axes] | None = None,
+) -> list[Axes]:
+    """Draw the density that a profile implies for each parameter, if zeta is standard normal.
+
+    Where a path ends at the end of a range, such as a standard deviation of zero, the area under
+    the curve is less than 1.
+
+    Parameters
+    ----------
+    profile : Profile
+        What ``fit.profile()`` returns.
+    names : sequence of str, optional
+        Parameters to draw; otherwise all that have a path.
+    axes : sequence of Axes, optional
+        Where to draw, one for each parameter; panels of a new figure without.
+
+    Returns
+    -------
+    list of Axes
+        One for each parameter.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown or its path is empty, or there are too few axes.
+
+    References
+    ----------
+    Bates et al. (2015), section 5.1; lme4's `densityplot` of a profile.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> fit = ms.lmm_formula("reaction ~ days + (1 | subject)", ms.load_sleepstudy())
+    >>> (ax,) = plots.profile_density(fit.profile(), ["sigma"])
+    >>> ax.get_xlabel()
+    'sigma'
+    >>> plt.close()
+    """
+    chosen, panels = _drawn(profile, names, axes)
+    for name, ax in zip(chosen, panels, strict=True):
+        path, zeta = profile[name], _zeta_of(profile[name])
+        v = np.linspace(path.value[0], path.value[-1], 400)
+        # p(v) = phi(zeta(v)) dzeta/dv
+        density = np.exp(-(zeta(v) ** 2) / 2) / np.sqrt(2 * np.pi)
+        density *= np.maximum(zeta.derivative()(v), 0.0)
+        ax.plot(v, density, color=BLUE, linewidth=2)
+        ax.fill_between(v, density, color=BLUE, alpha=0.15)
+        estimate = float(profile.estimate[profile.names.index(name)])
+        ax.axvline(estimate, color=VERMILION, linewidth=1.2, linestyle="--")
+        ax.set_ylim(bottom=0)
+        ax.set_yticks([])
+        _name_below(ax, name)
+    panels[0].set_ylabel("density")
+    return panels
 
 
 def between(
@@ -805,6 +957,247 @@ def shrinkage_factor_curve(
     return ax
 
 
+def caterpillar(
+    random: RandomEffects, axes: Sequence[Axes] | None = None, *, level: float = 0.95
+) -> list[Axes]:
+    """Draw the predicted effects of a term with their intervals: a panel for each effect.
+
+    The levels have the same order in all panels, that of the first effect, so that a level can be
+    followed from panel to panel. An interval that misses zero is drawn with a filled point.
+
+    Parameters
+    ----------
+    random : RandomEffects
+        The effects of a term, such as ``fit.random["subject"]``.
+    axes : sequence of Axes, optional
+        Where to draw, one for each effect; a new figure without, high enough for all labels. More
+        than 100 levels are not named.
+    level : float
+        Coverage of the intervals, which are those of an effect given y at the estimated
+        variances.
+
+    Returns
+    -------
+    list of Axes
+        With the smallest first effect at the bottom.
+
+    Raises
+    ------
+    ValueError
+        If `level` is not between 0 and 1, or there is not one of `axes` for each effect.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> fit = ms.lmm_formula("reaction ~ days + (days | subject)", ms.load_sleepstudy())
+    >>> intercepts, slopes = plots.caterpillar(fit.random["subject"])
+    >>> [label.get_text() for label in intercepts.get_yticklabels()][:3]
+    ['309', '310', '370']
+    >>> plt.close()
+    """
+    if not isinstance(random, RandomEffects):
+        raise ValueError(
+            f"random must be the effects of one term, fit.random[...], found {random!r:.60}"
+        )
+    z = -float(ndtri((1 - share("level", level)) / 2))
+    q, k = random.effects.shape
+    named = q <= MOST_NAMED
+    axes = _panels(axes, k, height=_height(q) if named else 4.0, sharey=True)
+    order, place = np.argsort(random.effects[:, 0], kind="stable"), np.arange(q)
+    bars: dict[str, Any] = {"color": BLUE} if named else {"color": GRAY, "linewidth": 0.4}
+    points: dict[str, Any] = {"color": BLUE, "markersize": 5.0}
+    points |= {} if named else {"color": INK, "markersize": 1.5}
+    for a, (ax, name) in enumerate(zip(axes, random.names, strict=True)):
+        b, reach = random.effects[order, a], z * random.conditional_sd[order, a]
+        _level_axis(ax, random.levels[order])
+        if not named:
+            ax.set_yticks([])
+            ax.grid(False)
+        ax.hlines(place, b - reach, b + reach, **bars)
+        apart = np.abs(b) > reach
+        ax.plot(b[apart], place[apart], "o", **points)
+        ax.plot(b[~apart], place[~apart], "o", markerfacecolor="w", **points)
+        ax.set_xlabel(name)
+        ax.tick_params(labelleft=ax is axes[0] and named)
+    axes[0].set_ylabel(random.name)
+    return axes
+
+
+def residuals(fit: Fit, ax: Axes | None = None, *, residuals: ArrayLike | None = None) -> Axes:
+    """Draw the residuals against the fitted values, with their trend and their spread.
+
+    Where the model holds, the spread is the same all over, and the trend is straight: flat, but
+    that it rises where effects are shrunk, as what shrinkage takes from a fitted value is in its
+    residual. The trend is a smooth of the residuals, the spread one of their sizes, both by REML.
+
+    Parameters
+    ----------
+    fit : Fit
+        Any fit. Its residuals are drawn over the standard deviation that the model gives them; of
+        a generalized fit the Pearson residuals, against the linear predictor.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    residuals : array_like, shape (n,), optional
+        Others to draw, such as ``fit.quantile_residuals(seed)``.
+
+    Returns
+    -------
+    Axes
+        With a line at zero, the residuals, the trend, and one spread above and below it. With
+        fewer than six distinct fitted values there is neither trend nor spread.
+
+    Raises
+    ------
+    ValueError
+        If there is not one residual for each row that was used.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> fit = ms.lmm_formula("reaction ~ days + (days | subject)", ms.load_sleepstudy())
+    >>> ax = plots.residuals(fit)
+    >>> points = ax.get_lines()[1]
+    >>> print(points.get_ydata().max().round(2))  # of driver 332
+    5.18
+    >>> plt.close()
+    """
+    _look_at(fit)
+    of, xlabel, ylabel = fit.fitted, "fitted value", "residual / sigma"
+    if isinstance(fit, GeneralizedFit):
+        of, xlabel, ylabel = fit.linear_predictor, "linear predictor", "Pearson residual"
+    x, r = np.asarray(of, dtype=np.float64), scaled_residuals(fit)
+    if residuals is not None:
+        r, ylabel = as_vector("residuals", residuals, fit.n), "residual"
+    ax = _axes(ax, xlabel, ylabel)
+    ax.axhline(0, color=GRAY, linewidth=1, linestyle=":", zorder=0)
+    points: dict[str, Any] = {"markersize": 4, "fillstyle": "none", "color": BLUE}
+    points |= {"rasterized": fit.n > MANY, "alpha": 1 if fit.n <= MANY else 0.3}
+    ax.plot(x, r, "o", **points)
+    if len(np.unique(x)) >= FEWEST_FOR_A_TREND:
+        grid = np.linspace(x.min(), x.max(), 101)
+        trend = _trend(x, r, grid)
+        # of a normal variable the mean size is sqrt(2 / pi) standard deviations
+        spread = np.sqrt(np.pi / 2) * _trend(x, np.abs(r - _trend(x, r, x)), grid)
+        ax.plot(grid, trend, color=INK, linewidth=2, label="trend")
+        spread_look: dict[str, Any] = {"color": VERMILION, "linewidth": 1.5, "linestyle": "--"}
+        ax.plot(grid, trend + spread, label="trend ± spread", **spread_look)
+        ax.plot(grid, trend - spread, **spread_look)
+        _legend_above(ax)
+    return ax
+
+
+def qq(
+    fit: Fit,
+    axes: Sequence[Axes] | None = None,
+    *,
+    residuals: ArrayLike | None = None,
+    level: float = 0.95,
+) -> list[Axes]:
+    """Draw normal QQ plots of the residuals and of the predicted effects of each term.
+
+    Residuals are drawn over the standard deviation that the model gives them, effects over that of
+    their predictions, which are shrunk. Either lie about the diagonal where the model holds. The
+    envelope is that of the order statistics of independent normal variables: of each point by
+    itself, so that of many a few lie outside.
+
+    Parameters
+    ----------
+    fit : Fit
+        Any fit.
+    axes : sequence of Axes, optional
+        Where to draw, one for the residuals and one for each effect of a group; a new figure
+        without.
+    residuals : array_like, shape (n,), optional
+        Others to draw, such as ``fit.quantile_residuals(seed)``.
+    level : float
+        Coverage of the envelope at each point.
+
+    Returns
+    -------
+    list of Axes
+        That of the residuals first.
+
+    Raises
+    ------
+    ValueError
+        If there is not one residual for each row that was used, `level` is not between 0 and 1, or
+        there is not one of `axes` for each panel.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> fit = ms.lmm_formula("reaction ~ days + (days | subject)", ms.load_sleepstudy())
+    >>> [ax.get_title("left") for ax in plots.qq(fit)]
+    ['residuals', '(Intercept) | subject', 'days | subject']
+    >>> plt.close()
+    """
+    _look_at(fit)
+    share("level", level)
+    r = scaled_residuals(fit) if residuals is None else as_vector("residuals", residuals, fit.n)
+    samples = {"residuals": r}
+    for (term, effects), g in zip(fit.random.items(), fit.model.groups, strict=True):
+        if not g.is_smooth:
+            # Var(b_hat) = Var(b) - Var(b | y)
+            between = np.diag(effects.cov) - effects.conditional_sd**2
+            for a, name in enumerate(effects.names):
+                known = between[:, a] > ROUNDING * effects.cov[a, a]
+                b = effects.effects[known, a] / np.sqrt(between[known, a])
+                samples[f"{name} | {term}"] = b
+    rows = int(np.ceil(len(samples) / 3))
+    axes = _panels(axes, len(samples), height=2.9 * rows, sharey=False)
+    for ax, (name, sample) in zip(axes, samples.items(), strict=True):
+        _draw_qq(ax, sample, level)
+        ax.set_title(name if len(name) <= LONGEST else name.replace(" | ", "\n| "), loc="left")
+        ax.set_xlabel("normal quantile")
+    axes[0].set_ylabel("standardized")
+    return axes
+
+
+def _look_at(fit: object) -> None:
+    if not isinstance(fit, Fit):
+        raise ValueError(f"fit must be what lmm() or glmm() returns, found {fit!r:.60}")
+
+
+def _drawn(
+    profile: "Profile", names: Sequence[str] | None, axes: Sequence[Axes] | None
+) -> tuple[list[str], list[Axes]]:
+    """Return the parameters to draw and an Axes for each."""
+    from mixedsmooth.inference.profile import Profile
+
+    if not isinstance(profile, Profile):
+        raise ValueError(f"profile must be what fit.profile() returns, found {profile!r:.60}")
+    if isinstance(names, str):
+        raise ValueError(f"names must be a list, such as [{names!r}]")
+    if names is None:
+        chosen = [name for name in profile.names if len(profile[name].value) > 1]
+    else:
+        chosen = list(names)
+    for name in chosen:
+        if len(profile[name].value) < 2:
+            raise ValueError(f"names has {name!r}, which has no path: {profile[name].lower}")
+    if not chosen:
+        raise ValueError("names is empty; name a parameter of the profile")
+    rows = -(-len(chosen) // 3)
+    return chosen, _panels(axes, len(chosen), height=2.3 * rows, sharey=False)
+
+
+def _name_below(ax: Axes, name: str) -> None:
+    """Name the horizontal axis, in as many lines as it takes."""
+    room = int(_size(ax)[0] / (_CHARACTER * 12))
+    ax.set_xlabel(fill(name, max(room, 10), break_long_words=False))
+
+
+def _zeta_of(path: "Path") -> CubicSpline:
+    """Zeta between the points of a path."""
+    return CubicSpline(path.value, path.zeta)
+
+
 class _Look(NamedTuple):
     color: str
     marker: str
@@ -835,6 +1228,53 @@ def _axes(
     if ylabel:
         ax.set_ylabel(ylabel)
     return ax
+
+
+def _panels(axes: Sequence[Axes] | None, k: int, *, height: float, sharey: bool) -> list[Axes]:
+    """Return the k given Axes, or those of a new figure, three in a row."""
+    if axes is not None:
+        given = list(np.ravel(np.asarray(axes, dtype=object)))
+        if len(given) != k:
+            raise ValueError(f"axes must have one for each of the {k} panels, found {len(given)}")
+        return given
+    columns = min(k, 3)
+    rows = int(np.ceil(k / columns))
+    size = (plt.rcParams["figure.figsize"][0], height)
+    figure, made = plt.subplots(
+        rows, columns, figsize=size, layout="constrained", sharey=sharey, squeeze=False
+    )
+    for ax in made.flat[k:]:
+        figure.delaxes(ax)
+    return list(made.flat[:k])
+
+
+def _trend(x: FloatArray, r: FloatArray, at: FloatArray) -> FloatArray:
+    """Smooth of r over x."""
+    if np.ptp(r) == 0:
+        return np.full(len(at), r[0])
+    k = min(10, len(np.unique(x)) - 1)
+    try:
+        return lmm(r, smooth(x=x, basis="cr", k=k)).predict({"x": at})
+    except ValueError:  # with one row a group r is a straight line in x, and nothing is left of it
+        return np.asarray(np.polyval(np.polyfit(x, r, 1), at))
+
+
+def _draw_qq(ax: Axes, sample: FloatArray, level: float) -> None:
+    """Ordered values against normal quantiles, the diagonal and the envelope."""
+    n = len(sample)
+    if not n:
+        ax.text(0.5, 0.5, "estimated as zero", ha="center", transform=ax.transAxes)
+        ax.set(xticks=[], yticks=[])
+        return
+    i = np.arange(1, n + 1)
+    # U_(i) ~ Beta(i, n + 1 - i)
+    middle, low, high = (
+        ndtri(betaincinv(i, n + 1 - i, p)) for p in (0.5, (1 - level) / 2, (1 + level) / 2)
+    )
+    ax.fill_between(middle, low, high, color=GRAY, alpha=0.3, linewidth=0)
+    ax.plot(middle, middle, color=INK, linewidth=1)
+    look: dict[str, Any] = {"markersize": 4, "fillstyle": "none", "color": BLUE}
+    ax.plot(middle, np.sort(sample), "o", rasterized=n > MANY, **look)
 
 
 def _size(ax: Axes) -> tuple[float, float]:

@@ -1,14 +1,16 @@
-"""The parameters of a fit as a reader names them: standard deviations, correlations, sigma, beta.
+"""The parameters of a fit as a reader names them, and its likelihood (chapter 12).
 
 A search works with theta. A reader asks for the standard deviation of the slopes: one list of names
 and values serves intervals, profiles and the bootstrap.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mixedsmooth._checks import choice, listed
 from mixedsmooth.model.covariance import Full, Scalar
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 
@@ -79,3 +81,99 @@ def parameters(fit: Fit) -> Estimates:
         names.append(fit.family.parameter)
         values.append(float(np.exp(fit.family.log_parameters[0])))
     return Estimates(names + fit.names, np.array([*values, *fit.beta]))
+
+
+def position(name: str, names: Sequence[str]) -> int:
+    """Find a parameter by its name.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    names : sequence of str
+        Those of all.
+
+    Returns
+    -------
+    int
+        Its place.
+
+    Raises
+    ------
+    ValueError
+        If there is none of this name.
+
+    Examples
+    --------
+    >>> position("days", ["sigma", "(Intercept)", "days"])
+    2
+    """
+    if name not in names:
+        raise ValueError(f"name {name!r} is no parameter of the fit; it has {listed(names)}")
+    return list(names).index(name)
+
+
+def with_likelihood(fit: Fit, likelihood: str) -> Fit:
+    """Return the fit by a likelihood, made again if it was by the other.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    likelihood : {"ML", "REML"}
+        Which likelihood.
+
+    Returns
+    -------
+    Fit
+        The same, or another.
+
+    Raises
+    ------
+    ValueError
+        If `likelihood` is unknown, or is "REML" for a generalized model; or the fit is by GCV or
+        PQL, which have none.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> fit = ms.lmm_formula("reaction ~ days + (1 | subject)", ms.load_sleepstudy())
+    >>> with_likelihood(fit, "ML")
+    <Fit by ML: 180 rows, criterion 1794.0786>
+    """
+    choice("likelihood", likelihood, ("ML", "REML"))
+    if fit.method in ("GCV", "pql"):
+        other = "REML" if fit.method == "GCV" else "laplace"
+        name = fit.method.upper()
+        raise ValueError(f'a fit by {name} has no likelihood; use fit.refit("{other}") first')
+    if isinstance(fit, GeneralizedFit):
+        if likelihood == "REML":
+            raise ValueError('likelihood "REML" is that of lmm; a generalized model has "ML" only')
+        return fit
+    return fit if fit.method == likelihood else fit.refit("REML" if likelihood == "REML" else "ML")
+
+
+def named_likelihood(fit: Fit) -> str:
+    """Tell the likelihood of a fit in a few words.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+
+    Returns
+    -------
+    str
+        Its name.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> named_likelihood(ms.lmm_formula("reaction ~ 1 + (1 | subject)", ms.load_sleepstudy()))
+    'REML'
+    """
+    if not isinstance(fit, GeneralizedFit):
+        return str(fit.method)
+    if not fit.model.groups:
+        return "ML"
+    return "Laplace" if fit.nodes == 1 else f"quadrature with {fit.nodes} nodes"

@@ -6,8 +6,8 @@ With the linear predictor eta of a row, and l = log p(y | eta),
 
 where mu is the mean, mu' = dmu/deta, and V = Var(y | eta). `weight` is the observed information and
 `expected` its mean. With the natural link they are the same, and the score is y - mu. A family is
-one class: how it checks the response, where that ends, its density and derivatives. What it has
-besides a mean, a size or a shape, is estimated on the scale of its logarithm.
+one class: how it checks the response, where that ends, its density and derivatives, how it is
+drawn. What it has besides a mean, a size or a shape, is estimated on the scale of its logarithm.
 """
 
 from abc import ABC, abstractmethod
@@ -17,7 +17,19 @@ from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import digamma, expit, gammaln, log_ndtr, ndtr, ndtri
+from scipy.special import (
+    betainc,
+    betaincc,
+    digamma,
+    erfcx,
+    expit,
+    gammainc,
+    gammaincc,
+    gammaln,
+    log_ndtr,
+    ndtr,
+    ndtri,
+)
 
 from mixedsmooth._checks import choice, for_each_row, frozen
 
@@ -75,6 +87,8 @@ class Family(ABC):
         The attribute that is estimated besides the mean; none for most.
     variance : str
         How the variance depends on the mean and that parameter.
+    discrete : bool
+        Whether y is a whole number.
     binary : bool
         Whether y is zero or one in each row, so that its variance follows from its mean.
     scale : ndarray, shape (n,), or 1
@@ -92,6 +106,7 @@ class Family(ABC):
     name: ClassVar[str]
     parameter: ClassVar[str] = ""
     variance: ClassVar[str] = ""
+    discrete: ClassVar[bool] = True
 
     @property
     @abstractmethod
@@ -146,6 +161,14 @@ class Family(ABC):
     @abstractmethod
     def start(self, y: FloatArray) -> FloatArray:
         """Return an eta near y, to begin with."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, eta: FloatArray) -> FloatArray:
+        """Draw a y for each row, shape (n,)."""
+
+    @abstractmethod
+    def cdf(self, y: FloatArray, eta: FloatArray) -> FloatArray:
+        """P(Y <= y), for any real y; the shapes of y and eta broadcast."""
 
     def unit(self, y: FloatArray) -> float:
         """Size of eta where it has a unit: for an inverse link."""
@@ -204,6 +227,15 @@ class Poisson(Family):
     def start(self, y: FloatArray) -> FloatArray:
         """Return an eta near y, to begin with."""
         return np.log(y + 0.5)
+
+    def draw(self, rng: np.random.Generator, eta: FloatArray) -> FloatArray:
+        """Draw counts."""
+        return rng.poisson(self.mean(eta)).astype(np.float64)
+
+    def cdf(self, y: FloatArray, eta: FloatArray) -> FloatArray:
+        """P(Y <= y) = P(a gamma variable of shape y + 1 is above mu)."""
+        counts = np.floor(y)
+        return np.where(counts < 0, 0.0, gammaincc(np.maximum(counts, 0) + 1, self.mean(eta)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,6 +304,21 @@ class NegativeBinomial(Poisson):
         if np.isinf(self.size):
             return super().constants(y)
         return _by_count(self._constants, y)
+
+    def draw(self, rng: np.random.Generator, eta: FloatArray) -> FloatArray:
+        """Draw counts: Poisson of a gamma mean."""
+        if np.isinf(self.size):
+            return super().draw(rng, eta)
+        r = self.size
+        return rng.poisson(self.mean(eta) * rng.gamma(r, 1 / r, np.shape(eta))).astype(np.float64)
+
+    def cdf(self, y: FloatArray, eta: FloatArray) -> FloatArray:
+        """P(Y <= y) = P(a beta variable of r and y + 1 is below r / (r + mu))."""
+        if np.isinf(self.size):
+            return super().cdf(y, eta)
+        counts, (share, *_) = np.floor(y), self._shares(eta)
+        below = betainc(self.size, np.maximum(counts, 0) + 1, share)
+        return np.where(counts < 0, 0.0, below)
 
     def _constants(self, y: FloatArray) -> FloatArray:
         r = self.size
@@ -461,6 +508,18 @@ class Binomial(Family):
         """Return an eta near y, to begin with."""
         return np.asarray(STARTS[self.link]((y + 0.5) / (self.trials + 1)))
 
+    def draw(self, rng: np.random.Generator, eta: FloatArray) -> FloatArray:
+        """Draw successes."""
+        return rng.binomial(self.trials.astype(np.intp), self.mean(eta)).astype(np.float64)
+
+    def cdf(self, y: FloatArray, eta: FloatArray) -> FloatArray:
+        """P(Y <= y) = P(a beta variable of y + 1 and m - y is above the probability)."""
+        m = self.trials
+        successes = np.clip(np.floor(y), 0, m)
+        failures = m - successes
+        below = betaincc(successes + 1, np.maximum(failures, 1), self.mean(eta))
+        return np.where(y < 0, 0.0, np.where(failures == 0, 1.0, below))
+
 
 @dataclass(frozen=True, eq=False)
 class Bernoulli(Binomial):
@@ -505,6 +564,7 @@ class _Positive(Family):
     """
 
     parameter: ClassVar[str] = "shape"
+    discrete: ClassVar[bool] = False
 
     shape: float = 1.0
     link: str = "log"
@@ -611,6 +671,14 @@ class Gamma(_Positive):
             of_shape = (np.log(nu) - LOG_2PI) / 2 - _remainder(nu)
         return np.asarray(of_shape - np.log(y))
 
+    def draw(self, rng: np.random.Generator, eta: FloatArray) -> FloatArray:
+        """Draw measurements."""
+        return self.mean(eta) * rng.gamma(self.shape, 1 / self.shape, np.shape(eta))
+
+    def cdf(self, y: FloatArray, eta: FloatArray) -> FloatArray:
+        """P(Y <= y)."""
+        return np.asarray(gammainc(self.shape, self.shape * np.maximum(y, 0) / self.mean(eta)))
+
 
 @dataclass(frozen=True, eq=False)
 class InverseGaussian(_Positive):
@@ -618,7 +686,8 @@ class InverseGaussian(_Positive):
 
     References
     ----------
-    Tweedie (1957), Annals of Mathematical Statistics 28, 362-377.
+    Tweedie (1957), Annals of Mathematical Statistics 28, 362-377; Chhikara and Folks (1974),
+    Journal of the American Statistical Association 69, 250-254, for the distribution function.
 
     Examples
     --------
@@ -652,6 +721,22 @@ class InverseGaussian(_Positive):
     def constants(self, y: FloatArray) -> FloatArray:
         """Return log(shape / (2 pi y^3)) / 2."""
         return np.asarray((np.log(self.shape) - LOG_2PI - 3 * np.log(y)) / 2)
+
+    def draw(self, rng: np.random.Generator, eta: FloatArray) -> FloatArray:
+        """Draw measurements."""
+        return rng.wald(self.mean(eta), self.shape)
+
+    def cdf(self, y: FloatArray, eta: FloatArray) -> FloatArray:
+        """P(Y <= y), by the two tails that Chhikara and Folks (1974) found."""
+        inside = np.where(y > 0, y, 1.0)
+        # from 1e100 on P is 1, and squares would not be finite
+        ratio = inside / np.maximum(self.mean(eta), inside / 1e100)
+        root = np.sqrt(self.shape / inside)
+        # Phi(a) + exp(2 shape / mu) Phi(-b),  a = r (y / mu - 1),  b = r (y / mu + 1),
+        # r = sqrt(shape / y), where 2 shape / mu = (b^2 - a^2) / 2
+        a, b = root * (ratio - 1), root * (ratio + 1)
+        mirrored = np.exp(-(a**2) / 2) * erfcx(b / np.sqrt(2)) / 2
+        return np.where(y > 0, ndtr(a) + mirrored, 0.0)
 
 
 # ---- differences that lose their digits, by series ----

@@ -4,10 +4,10 @@ What the optimum alone determines is stored; everything else is computed when it
 kept. Inside, columns are centered and scaled; `Problem` and `Scales` map back.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, Union, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args
 
 import numpy as np
 import scipy.linalg
@@ -42,6 +42,12 @@ from mixedsmooth.model.terms import Data, Frame, Group, SmoothPart, read
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mixedsmooth.inference.degrees import Coefficients, Contrast, Degrees, JointContrast
+    from mixedsmooth.inference.diagnostics import BasisCheck, Influence
+    from mixedsmooth.inference.intervals import Intervals
+    from mixedsmooth.inference.prediction import PredictionIntervals
+    from mixedsmooth.inference.profile import Profile
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -136,7 +142,21 @@ class Curve:
         estimated and the variances taken as known.
     edf : float
         Effective degrees of freedom, the straight line included; for curves that share a smoothing
-        parameter, those of all of them.
+        parameter, those of all of them; for a difference, those of both curves.
+    root : callable
+        Makes rows L(x) for any x in the domain: the error of the curve is L(x) z with z ~ N(0, I),
+        so that their length is the standard error.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> mcycle = ms.load_mcycle()
+    >>> fit = ms.lmm_formula('accel ~ s(time, bs="cr", k=20)', mcycle)
+    >>> curve = fit.smooth("time", [2.4, 30.0, 57.6], intercept=True)
+    >>> print(curve.value.round(1), curve.se.round(1))
+    [-1.1 29.6 10.1] [12.5 7.5 16.7]
+    >>> print(round(curve.kappa, 2), round(curve.critical(), 3))
+    25.29 3.197
     """
 
     label: str
@@ -144,14 +164,49 @@ class Curve:
     value: FloatArray
     se: FloatArray
     edf: float
+    root: Callable[[FloatArray], FloatArray] = field(repr=False)
 
-    def interval(self, level: float = 0.95) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper ends of pointwise intervals.
+    @cached_property
+    def kappa(self) -> float:
+        """Length of the path that the direction of the error takes over the range of the grid."""
+        from mixedsmooth.inference.bands import path_length
+
+        return path_length(self.root, float(self.x.min()), float(self.x.max()))
+
+    def critical(self, level: float = 0.95) -> float:
+        """Return how many standard errors a simultaneous band reaches to either side.
+
+        Parameters
+        ----------
+        level : float
+            Probability that the band holds the whole curve, between 0 and 1.
+
+        Returns
+        -------
+        float
+            The critical value, by the volume-of-tube formula.
+
+        Raises
+        ------
+        ValueError
+            If `level` is not between 0 and 1.
+        """
+        from mixedsmooth.inference.bands import critical_value
+
+        return critical_value(self.kappa, level)
+
+    def interval(
+        self, level: float = 0.95, simultaneous: bool = False
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return lower and upper ends of pointwise intervals, or of a band for the whole curve.
 
         Parameters
         ----------
         level : float
             Coverage, between 0 and 1.
+        simultaneous : bool
+            Whether it is that of the whole curve, over the range of the grid and between its
+            points too; otherwise of each point by itself.
 
         Returns
         -------
@@ -163,13 +218,42 @@ class Curve:
         ValueError
             If `level` is not between 0 and 1.
 
+        References
+        ----------
+        Nychka (1988), Journal of the American Statistical Association 83, 1134-1143, for what the
+        intervals of the points hold; Krivobokova, Kneib and Claeskens (2010), the same 105,
+        852-863, for the band.
+
         Examples
         --------
-        >>> Curve("s(x)", np.zeros(1), np.zeros(1), np.ones(1), 1.0).interval()[1].round(2)
-        array([1.96])
+        >>> import mixedsmooth as ms
+        >>> volvo = ms.load_volvo()
+        >>> fit = ms.lmm(volvo.wear, ms.smooth(size=volvo.size, basis="cr", k=9))
+        >>> curve = fit.smooth("size", [1.5, 2.0, 2.5])
+        >>> curve.interval()[1].round(2), curve.interval(simultaneous=True)[1].round(2)
+        (array([1.5 , 0.09, 0.7 ]), array([1.79, 0.24, 0.9 ]))
         """
-        half = float(scipy.special.ndtri((1 + share("level", level)) / 2)) * self.se
+        level = share("level", level)
+        points = -float(scipy.special.ndtri((1 - level) / 2))
+        half = (self.critical(level) if flag("simultaneous", simultaneous) else points) * self.se
         return self.value - half, self.value + half
+
+
+class _Place(NamedTuple):
+    """Where a curve is among the random effects of a fit."""
+
+    label: str
+    term: int
+    level: int
+    part: SmoothPart
+
+
+def _rows_of_curve(
+    x: FloatArray, effects: Sequence[tuple[SmoothPart, float]], intercept: bool, M: FloatArray
+) -> FloatArray:
+    """Rows of a curve at x, of its columns times their signs and an intercept, times M."""
+    columns = [sign * part.basis.columns(x) @ part.to for part, sign in effects]
+    return np.hstack([*columns, np.ones((len(x), int(intercept)))]) @ M
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,6 +375,82 @@ class Fit:
         """Standard errors of the fixed effects, shape (p,)."""
         return locked(np.sqrt(np.diag(self.cov_beta)))
 
+    # ---- tests of coefficients ----
+
+    def coefficients(self, df: "Degrees" = "satterthwaite") -> "Coefficients":
+        """Test each fixed effect: estimate, standard error, degrees of freedom, t and p.
+
+        Parameters
+        ----------
+        df : {"normal", "satterthwaite", "kenward-roger"}
+            How to find the degrees of freedom. A normal distribution has none: it takes the
+            variances as known. Kenward and Roger correct the standard errors as well; theirs are
+            for fits by REML with up to 4,000 random effects.
+
+        Returns
+        -------
+        Coefficients
+            The tests.
+
+        Raises
+        ------
+        ValueError
+            If `df` is unknown or does not serve the fit, or theta was given and is not the optimum.
+
+        References
+        ----------
+        Kuznetsova, Brockhoff and Christensen (2017), Journal of Statistical Software 82(13);
+        Halekoh and Hojsgaard (2014), Journal of Statistical Software 59(9).
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> sleep = ms.load_sleepstudy()
+        >>> fit = ms.lmm_formula("reaction ~ days + (1 | subject)", sleep)
+        >>> fit.coefficients().df.round(1)
+        array([ 22.8, 161. ])
+        """
+        from mixedsmooth.inference.degrees import coefficients
+
+        return coefficients(self, df)
+
+    def contrast(
+        self, L: Mapping[str, float] | ArrayLike, df: "Degrees" = "satterthwaite"
+    ) -> "Contrast | JointContrast":
+        """Test a combination of fixed effects, or several at once.
+
+        Parameters
+        ----------
+        L : mapping of str to float, or array_like of shape (p,) or (r, p)
+            Weights of the fixed effects: by name, or for all of them. One combination has a t test,
+            r rows have an F test.
+        df : {"normal", "satterthwaite", "kenward-roger"}
+            As `coefficients`.
+
+        Returns
+        -------
+        Contrast or JointContrast
+            The test that all combinations are zero.
+
+        Raises
+        ------
+        ValueError
+            As `coefficients`, or if `L` has an unknown name, another shape, or rows that follow
+            from others.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> sleep = ms.load_sleepstudy()
+        >>> fit = ms.lmm_formula("reaction ~ days + (days | subject)", sleep)
+        >>> test = fit.contrast({"(Intercept)": 1, "days": 9})  # the mean on the last day
+        >>> print(round(test.estimate, 1), round(test.se, 1), round(test.df, 1))
+        345.6 14.6 17.0
+        """
+        from mixedsmooth.inference.degrees import contrast
+
+        return contrast(self, L, df)
+
     # ---- likelihood ----
 
     @cached_property
@@ -333,6 +493,108 @@ class Fit:
     def _is_singular(self) -> bool:
         # the zeros are exact in the inner units; to center a covariate rounds
         return any(bool(np.any(np.diag(T) == 0)) for T in self.factorization.T)
+
+    # ---- intervals ----
+
+    def confint(
+        self,
+        level: float = 0.95,
+        kind: Literal["wald", "profile", "bootstrap"] = "profile",
+        likelihood: Literal["ML", "REML"] = "ML",
+        *,
+        n: int = 1000,
+        seed: int | None = None,
+        progress: bool | Callable[[int, int], object] | None = None,
+    ) -> "Intervals":
+        """Compute intervals for the standard deviations, correlations, sigma and beta.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+        kind : {"wald", "profile", "bootstrap"}
+            Estimates plus and minus standard errors; the values whose deviance is not too high; or
+            percentiles of estimates from simulated data.
+        likelihood : {"ML", "REML"}
+            Which likelihood. A fit by the other is made again, and the estimates are those of the
+            new one. Profiles by "REML" have no beta. A generalized model has its own likelihood
+            and takes "ML" only.
+        n : int
+            Replicates of the bootstrap.
+        seed : int, optional
+            Seed of the bootstrap; otherwise a fresh one.
+        progress : bool or callable, optional
+            How the bootstrap tells its progress.
+
+        Returns
+        -------
+        Intervals
+            Names, estimates and ends; print it.
+
+        Raises
+        ------
+        ValueError
+            If an argument is unknown or out of range, or the fit is by GCV or PQL, which have no
+            likelihood.
+
+        References
+        ----------
+        Bates, Maechler, Bolker and Walker (2015), section 5.1.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> fit = ms.lmm_formula("reaction ~ days + (days | subject)", ms.load_sleepstudy())
+        >>> print(fit.confint())
+        95 % profile intervals, likelihood: ML
+        <BLANKLINE>
+        Parameter                         Estimate     Lower    Upper
+        sd (Intercept) | subject            23.781    14.381   37.716
+        corr days, (Intercept) | subject   0.08132  -0.48149  0.68502
+        sd days | subject                   5.7168    3.8012   8.7534
+        sigma                               25.592    22.898   28.858
+        (Intercept)                         251.41    237.68   265.13
+        days                                10.467    7.3587   13.576
+        """
+        from mixedsmooth.inference.confidence import confint
+
+        return confint(self, level, kind, likelihood, n=n, seed=seed, progress=progress)
+
+    def profile(self, likelihood: Literal["ML", "REML"] = "ML") -> "Profile":
+        """Profile the deviance: how it rises when one parameter is held and all others follow.
+
+        Parameters
+        ----------
+        likelihood : {"ML", "REML"}
+            Which likelihood, as for `confint`.
+
+        Returns
+        -------
+        Profile
+            For each parameter values and zeta, the signed root of the rise of the deviance. It
+            makes intervals of any level, and `plots.profile_zeta` and `plots.profile_density` draw
+            it.
+
+        Raises
+        ------
+        ValueError
+            If `likelihood` is unknown, or the fit is by GCV or PQL, which have none.
+
+        References
+        ----------
+        Bates and Watts (1988), Nonlinear Regression Analysis and its Applications, section 6.1.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> fit = ms.lmm_formula("reaction ~ days + (days | subject)", ms.load_sleepstudy())
+        >>> profile = fit.profile()
+        >>> print("{:.2f} to {:.2f}".format(*profile.confint(0.8)["sd days | subject"]))
+        4.39 to 7.51
+        """
+        from mixedsmooth.inference.profile import profile
+
+        return profile(self, likelihood)
 
     # ---- random effects ----
 
@@ -387,8 +649,10 @@ class Fit:
 
     # ---- smooths ----
 
-    def smooth(self, name: str, grid: ArrayLike) -> Curve:
-        """Return a smooth over a grid, with pointwise Bayesian intervals.
+    def smooth(
+        self, name: str, grid: ArrayLike, *, intercept: bool = False, minus: str | None = None
+    ) -> Curve:
+        """Return a smooth over a grid, or the difference of two, with Bayesian standard errors.
 
         Parameters
         ----------
@@ -397,16 +661,23 @@ class Fit:
             ``s(days):subject[308]``.
         grid : array_like, shape (m,)
             Where to evaluate it, in the units of the covariate.
+        intercept : bool
+            Whether to add the intercept, and its uncertainty; without it the curve sums to zero
+            over the data.
+        minus : str, optional
+            Another smooth of the same covariate, to take away from this one. Means that levels
+            have by a `linear` or a `group` term are no part of their curves.
 
         Returns
         -------
         Curve
-            The curve without intercept, which sums to zero over the data, and its standard errors.
+            The curve and its standard errors.
 
         Raises
         ------
         ValueError
-            If the model has no such smooth, the name fits several, or the grid leaves the domain.
+            If the model has no such smooth, the name fits several, the grid leaves the domain,
+            there is no intercept to add, or `minus` is the same smooth or one of another covariate.
 
         References
         ----------
@@ -421,34 +692,103 @@ class Fit:
         >>> curve = fit.smooth("size", [1.5, 2.0, 2.5])
         >>> print(curve.value.round(2), curve.se.round(2))
         [ 0.78 -0.28  0.22] [0.37 0.19 0.24]
+        >>> fit.smooth("size", [1.5, 2.0, 2.5], intercept=True).value.round(2)
+        array([3.82, 2.76, 3.26])
         """
-        curves = self._curves()
-        fitting = [curve for curve in curves if name in (curve[0], curve[-1].basis.names[0])]
-        if len(fitting) != 1:
-            known = ", ".join(label for label, *_ in curves) or "none"
-            raise ValueError(f"name {name!r} fits {len(fitting)} smooths; the model has {known}")
-        ((label, term, level, part),) = fitting
-        x = as_vector(part.basis.names[0], grid)
-        columns = part.basis.columns(x)
-        random, fixed = columns @ part.to, np.zeros((len(x), len(self.names)))
-        for line in self.model.lines:
-            if line.name == label:
-                own = [j for j, column in enumerate(self.names) if column in line.names]
-                fixed[:, own] = columns @ line.to
-        value = random @ self._solution[1][term][level] + fixed @ self.beta
+        places = [self._place("name", name)]
+        x = as_vector(places[0].part.basis.names[0], grid)
+        label = places[0].label
+        if minus is not None:
+            places.append(self._place("minus", minus))
+            self._check_difference(places[0], places[1], intercept)
+            label = f"{label} - {places[1].label}"
+        elif flag("intercept", intercept):
+            self._check_intercept(places[0])
+        signs = (1.0, -1.0)[: len(places)]
+        lines = [
+            (line, sign)
+            for place, sign in zip(places, signs, strict=True)
+            for line in self.model.lines
+            if line.name == place.label
+        ]
+        effects = [(place.part, sign) for place, sign in zip(places, signs, strict=True)]
+        fixed = [self.names.index(name) for line, _ in lines for name in line.names]
+        fixed += [0] if intercept else []
+        columns = partial(_rows_of_curve, effects=[*effects, *lines], intercept=intercept)
+        b = [self._solution[1][place.term][place.level] for place in places]
+        value = columns(x, M=np.concatenate([*b, self.beta[fixed]]))
         # of (b, beta) in inner units, and back
-        inner = self.factorization.joint_covariance(term, level)
-        back = scipy.linalg.block_diag(self.problem.back[term], self.problem.K)
-        rows = self.sigma * np.hstack([random, fixed]) @ back
-        variance = np.einsum("ij,jk,ik->i", rows, inner, rows)
-        edf = self.edf[self.model.group_names[term]]
-        se = locked(np.sqrt(np.maximum(variance, 0.0)))
-        return Curve(label, frozen(x), locked(value), se, edf)
+        back = scipy.linalg.block_diag(
+            *(self.problem.back[place.term] for place in places), self.problem.K[fixed]
+        )
+        covariance = back @ self._joint_covariance(places) @ back.T
+        d, U = scipy.linalg.eigh(covariance)
+        root = partial(columns, M=self.sigma * U * np.sqrt(np.maximum(d, 0.0)))
+        se = np.linalg.norm(root(x), axis=1)
+        terms = {self.model.group_names[place.term] for place in places}
+        edf = sum(self.edf[term] for term in terms)
+        return Curve(label, frozen(x), locked(value), locked(se), edf, root)
 
-    def _curves(self) -> list[tuple[str, int, int, SmoothPart]]:
-        """Label, term, level and part of each curve."""
+    def _place(self, argument: str, name: str) -> _Place:
+        curves = self._curves()
+        fitting = [curve for curve in curves if name in (curve.label, curve.part.basis.names[0])]
+        if len(fitting) != 1:
+            known = ", ".join(curve.label for curve in curves) or "none"
+            raise ValueError(
+                f"{argument} {name!r} fits {len(fitting)} smooths; the model has {known}"
+            )
+        return fitting[0]
+
+    def _check_intercept(self, curve: _Place) -> None:
+        if not self.model.intercept:
+            raise ValueError("intercept is True, and the model has none; leave it out")
+        if curve.part.by is not None and curve.part.by.levels is None:
+            raise ValueError(
+                f"intercept is True, and {curve.label} is the coefficient of {curve.part.by.name}, "
+                "to which no intercept belongs; leave it out"
+            )
+
+    @staticmethod
+    def _check_difference(one: _Place, other: _Place, intercept: bool) -> None:
+        if one.label == other.label:
+            raise ValueError(f"minus is {one.label} itself; name another curve")
+        if one.part.basis.names != other.part.basis.names:
+            raise ValueError(
+                f"minus {other.label} is a curve over {' and '.join(other.part.basis.names)}, and "
+                f"{one.label} over {' and '.join(one.part.basis.names)}; name one of the same "
+                "covariate"
+            )
+        if flag("intercept", intercept):
+            raise ValueError("intercept is no part of a difference; leave it out")
+
+    def _joint_covariance(self, places: Sequence[_Place]) -> FloatArray:
+        """Covariance of (b, beta) over sigma^2 in inner units, b of one curve or of two."""
+        f = self.factorization
+        if len(places) == 1:
+            return f.joint_covariance(places[0].term, places[0].level)
+        (_, term_1, level_1, _), (_, term_2, level_2, _) = places
+        C_1, C_2 = f.joint_covariance(term_1, level_1), f.joint_covariance(term_2, level_2)
+        k_1, k_2 = len(f.T[term_1]), len(f.T[term_2])
+        # between the curves, given beta: Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'
+        between = np.empty((k_1, k_2))
+        for j in range(k_2):
+            q = [np.zeros((shape.levels, shape.k)) for shape in f.A.shapes]
+            q[term_2][level_2] = f.T[term_2][j]
+            between[:, j] = f.T[term_1] @ f.solve_spherical(q)[term_1][level_1]
+        # and what both have from beta: C_1beta (L_X L_X') C_beta2
+        between += C_1[:k_1, k_1:] @ f.L_X @ f.L_X.T @ C_2[k_2:, :k_2]
+        return np.block(
+            [
+                [C_1[:k_1, :k_1], between, C_1[:k_1, k_1:]],
+                [between.T, C_2[:k_2]],
+                [C_1[k_1:, :k_1], C_2[k_2:]],
+            ]
+        )
+
+    def _curves(self) -> list[_Place]:
+        """All curves, those of the levels of a factor one by one."""
         return [
-            (part.name if g.is_curve else f"{part.name}[{level}]", i, code, part)
+            _Place(part.name if g.is_curve else f"{part.name}[{level}]", i, code, part)
             for i, g in enumerate(self.model.groups)
             if isinstance(part := g.parts[0], SmoothPart)
             for code, level in enumerate(g.levels)
@@ -617,6 +957,144 @@ class Fit:
                 value += np.where(codes >= 0, column * b[codes, a], 0.0)
         return value
 
+    # ---- simulation ----
+
+    def simulate(self, n: int, seed: int | None = None) -> FloatArray:
+        """Draw new responses from the model: new effects of all groups, and new errors.
+
+        Smooths keep their curves, and the random part of a smooth is part of its curve.
+
+        Parameters
+        ----------
+        n : int
+            How many responses.
+        seed : int, optional
+            A whole number from which the same can be drawn again; otherwise fresh entropy.
+
+        Returns
+        -------
+        ndarray, shape (n, rows)
+            A response in each row, for the rows that were used. Row i comes from child i of
+            ``numpy.random.SeedSequence(seed)``, as replicate i of `mixedsmooth.bootstrap` does.
+
+        Raises
+        ------
+        ValueError
+            If `n` is below 1, or what was fitted is no distribution: a generalized model with
+            weights, or with a residual scale beside its family.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> sleep = ms.load_sleepstudy()
+        >>> fit = ms.lmm(sleep.reaction, ms.group(subject=sleep.subject))
+        >>> y = fit.simulate(200, seed=1)
+        >>> y.shape, bool(abs(y.mean() - sleep.reaction.mean()) < 3)
+        ((200, 180), True)
+        """
+        from mixedsmooth.inference.simulation import simulate
+
+        return simulate(self, n, seed)
+
+    def predict_interval(
+        self,
+        data: Data,
+        level: float = 0.95,
+        kind: Literal["confidence", "prediction"] = "confidence",
+        new_levels: Literal["error", "population"] = "error",
+        offset: ArrayLike | None = None,
+        trials: ArrayLike | None = None,
+    ) -> "PredictionIntervals":
+        """Predict with intervals, which have the uncertainty of the fixed and random effects.
+
+        Quantiles are normal, and the variances are taken as known.
+
+        Parameters
+        ----------
+        data : mapping of str to array_like
+            Columns by the names that the terms were given: a dict, a data frame.
+        level : float
+            Coverage, between 0 and 1.
+        kind : {"confidence", "prediction"}
+            For the mean of y, in the group of the row; or for a new observation there, of weight 1.
+            In a generalized model the first is an interval of the linear predictor, mapped to
+            means. The second has quantiles of y, whose linear predictor is normal: for counts the
+            smallest and the largest whole number that leave no more than half of 1 - level outside.
+        new_levels : {"error", "population"}
+            What to do with a label that the model does not know: raise, or predict with random
+            effects of zero. Its interval has the variance of the group.
+        offset : array_like, shape (m,), or float, optional
+            Known part of the linear predictor of the new rows, as for `predict`.
+        trials : array_like, shape (m,), or float, optional
+            Trials of the new rows, to predict successes of a binomial.
+
+        Returns
+        -------
+        PredictionIntervals
+            Arrays `value`, `se`, `lower` and `upper`.
+
+        Raises
+        ------
+        ValueError
+            As `predict`; or if `level` or `kind` is none, trials are missing or not asked for, or
+            an observation of a model is to be predicted that has a residual scale beside its
+            family.
+
+        References
+        ----------
+        Henderson (1975), Biometrics 31, 423-447.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> fit = ms.lmm_formula("reaction ~ days + (days | subject)", ms.load_sleepstudy())
+        >>> new = {"days": [10, 10], "subject": ["308", "a new one"]}
+        >>> found = fit.predict_interval(new, new_levels="population")
+        >>> print(found.value.round(1), found.lower.round(1), found.upper.round(1))
+        [450.3 356.1] [419.3 223.6] [481.4 488.5]
+        """
+        from mixedsmooth.inference.prediction import predict_interval
+
+        return predict_interval(self, data, level, kind, new_levels, offset, trials)
+
+    def quantile_residuals(self, seed: int | None = None) -> Values:
+        """Residuals that are standard normal if the model is right, given the predicted effects.
+
+        Those of a linear mixed model are the scaled residuals. For other distributions a residual
+        is the normal quantile of P(Y <= y). A whole number has no such probability of its own: one
+        between P(Y < y) and P(Y <= y) is drawn.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Seed of these draws; otherwise fresh entropy. Measurements need none.
+
+        Returns
+        -------
+        ndarray or pandas.Series, shape (n,)
+            The residuals; a Series where y was one.
+
+        Raises
+        ------
+        ValueError
+            If a generalized model was fitted with a residual scale beside its family.
+
+        References
+        ----------
+        Dunn and Smyth (1996), Journal of Computational and Graphical Statistics 5, 236-244.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> pastes = ms.load_pastes()
+        >>> fit = ms.lmm(pastes.strength, ms.group(batch=pastes.batch))
+        >>> bool(np.allclose(fit.quantile_residuals(), fit.residuals / fit.sigma))
+        True
+        """
+        from mixedsmooth.inference.simulation import quantile_residuals
+
+        return self._named(quantile_residuals(self, seed))
+
     # ---- another fit ----
 
     def refit(self, method: Method | None = None, *, theta: ArrayLike | None = None) -> "Fit":
@@ -687,6 +1165,75 @@ class Fit:
         array([0.2514, 0.0105])
         """
         return replace(self, problem=self.problem.with_response(y)).refit(theta=theta)
+
+    # ---- diagnostics ----
+
+    def influence(
+        self, factor: str, *, progress: bool | Callable[[int, int], object] | None = None
+    ) -> "Influence":
+        """Refit without each level of a factor, and tell what that changes.
+
+        Parameters
+        ----------
+        factor : str
+            A grouping factor of the model, with three levels or more.
+        progress : bool or callable, optional
+            True for a bar by tqdm, where that is installed; or what is called with the number of
+            levels that are done and that of all. An interrupt keeps what is done.
+
+        Returns
+        -------
+        Influence
+            Estimates without each level, DFBETAS and Cook's distances, as
+            `mixedsmooth.inference.diagnostics.influence` tells.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such grouping factor, or one of two levels.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> fit = ms.lmm_formula("grams ~ 1 + (1 | batch)", ms.load_dyestuff())
+        >>> print(fit.influence("batch").cook.round(2))
+        [0.05 0.   0.14 0.09 0.56 0.35]
+        """
+        from mixedsmooth.inference.diagnostics import influence
+
+        return influence(self, factor, progress)
+
+    def basis_check(self, n: int = 1000, seed: int | None = None) -> "BasisCheck":
+        """Ask of each smooth whether its basis has room enough.
+
+        Parameters
+        ----------
+        n : int
+            Number of permutations of the residuals, 20 or more.
+        seed : int, optional
+            Where they begin; otherwise anew at each call.
+
+        Returns
+        -------
+        BasisCheck
+            Columns, degrees of freedom, index and p of each smooth, as
+            `mixedsmooth.inference.diagnostics.basis_check` tells.
+
+        Raises
+        ------
+        ValueError
+            If the model has no smooth, or `n` or `seed` are not such numbers.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> fit = ms.lmm_formula("wear ~ s(size, k=9)", ms.load_volvo())
+        >>> print(fit.basis_check(seed=1).index.round(2))
+        [0.98]
+        """
+        from mixedsmooth.inference.diagnostics import basis_check
+
+        return basis_check(self, n, seed)
 
     # ---- summaries ----
 
@@ -825,6 +1372,74 @@ class GeneralizedFit(Fit):
     def on_boundary(self) -> bool:
         """Whether a covariance matrix is singular, or the size of a negative binomial infinite."""
         return self._is_singular or bool(np.any(np.isinf(self.family.log_parameters)))
+
+    # ---- tests of coefficients ----
+
+    def coefficients(self, df: "Degrees" = "normal") -> "Coefficients":
+        """Test each fixed effect by the normal distribution, as Wald's tests do.
+
+        Parameters
+        ----------
+        df : {"normal"}
+            The only one for a generalized model.
+
+        Returns
+        -------
+        Coefficients
+            The tests.
+
+        Raises
+        ------
+        ValueError
+            If `df` is another.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> epil = ms.load_epil()
+        >>> fit = ms.glmm_formula("y ~ lbase + trt + (1 | subject)", epil)
+        >>> fit.coefficients().p.round(4)
+        array([0.    , 0.    , 0.0271])
+        """
+        return super().coefficients(df)
+
+    def contrast(
+        self, L: Mapping[str, float] | ArrayLike, df: "Degrees" = "normal"
+    ) -> "Contrast | JointContrast":
+        """Test a combination of fixed effects, or several at once, by Wald's tests.
+
+        Parameters
+        ----------
+        L : mapping of str to float, or array_like of shape (p,) or (r, p)
+            Weights of the fixed effects: by name, or for all of them. Several rows have a
+            chi-square test.
+        df : {"normal"}
+            The only one for a generalized model.
+
+        Returns
+        -------
+        Contrast or JointContrast
+            The test that all combinations are zero.
+
+        Raises
+        ------
+        ValueError
+            As `Fit.contrast`.
+
+        Examples
+        --------
+        >>> import mixedsmooth as ms
+        >>> epil = ms.load_epil()
+        >>> fit = ms.glmm_formula("y ~ lbase + trt + (1 | subject)", epil)
+        >>> fit.contrast([[0, 1, 0], [0, 0, 1]])
+        Joint test of combinations of fixed effects
+        <BLANKLINE>
+        Chi-square  df          p
+            102.82   2  4.712e-23
+        <BLANKLINE>
+        Normal distribution: the variances are taken as known
+        """
+        return super().contrast(L, df)
 
     # ---- fitted values ----
 

@@ -56,6 +56,22 @@ class Summary:
         return "\n".join([title, *(table.html() for table in self.tables), *notes])
 
 
+class Printed:
+    """A result that is printed as a summary, in text and in a notebook."""
+
+    def _summary(self) -> Summary:
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        """Write the summary as text."""
+        return self._summary().text().rstrip()
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return self._summary().html()
+
+
 def residual_table(caption: str, scaled: FloatArray) -> Table:
     """Quantiles of residuals.
 
