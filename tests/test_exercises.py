@@ -197,6 +197,31 @@ def test_typical_mistakes_are_told_by_their_hints(exercise: Exercise) -> None:
         assert_tells_no_answer(found, exercise)
 
 
+# What comes out where the slip is made in a simulation, and chance has its part: one or two seeds.
+WITH_CHANCE = [
+    ("12.6", [0.0180, 0.6727, 0.13112, 0.79851], "90 %"),
+    ("12.6", [0.0072, 0.6912, 0.13112, 0.79851], "90 %"),
+    ("12.6", [0.0, 0.6635, 0.08384, 0.84788], "by REML"),
+    ("12.9", [31.3, 28.9, 41.9], "grams"),
+    ("12.9", [38.2, 36.3, 42.6], "grams"),
+    ("12.9", [49.8, 50.0, 51.1], "within batches"),
+    ("12.11", [0.852, 0.786, 0.471], "not the normal"),
+    ("12.11", [0.816, 0.830, 0.563], "two-sided"),
+    ("12.11", [0.728, 0.744, 0.445], "ddof=1"),
+    ("12.11", [0.673, 0.967, 0.999], "ten days"),
+    ("12.11", [0.998, 0.717, 0.433], "18 drivers"),
+]
+
+
+@pytest.mark.parametrize(("number", "given", "hint"), WITH_CHANCE)
+def test_a_typical_mistake_is_told_through_chance(
+    number: str, given: list[float], hint: str
+) -> None:
+    found = check(number, given)
+    assert found.kind == "typical"
+    assert hint in found.message
+
+
 def assert_tells_no_answer(found: Check, exercise: Exercise) -> None:
     """No number of the answer stands in the message, if it has three digits or more."""
     right = right_answer(exercise)

@@ -179,9 +179,9 @@ def doors() -> set[str]:
 
 
 def list_modules(chapters: list[Chapter], group: str) -> str:
-    """Document a group of modules: ``derivations``, ``doors``, ``engine`` or ``furniture``."""
-    package = {"derivations": "mixedsmooth.derivations", "furniture": "mixedsmooth"}
-    modules = modules_of(importlib.import_module(package.get(group, "mixedsmooth.model")))
+    """Document ``derivations``, ``doors``, ``inference``, ``engine`` or ``furniture``."""
+    package = {"doors": ".model", "engine": ".model", "furniture": ""}.get(group, f".{group}")
+    modules = modules_of(importlib.import_module(f"mixedsmooth{package}"))
     if group in ("doors", "engine"):
         modules = [m for m in modules if (m.__name__ in doors()) == (group == "doors")]
     if group == "furniture":  # the packages but the exercises have groups of their own
