@@ -206,9 +206,8 @@ def simulated_critical_value(
     T, level = _path(rows, V), share("level", level)
     rng = np.random.default_rng(whole("seed", seed, least=0))
     sizes = np.empty(whole("n", n, least=1))
-    for start in range(
-        0, n, 1000
-    ):  # of all draws at once the errors would not fit into memory
+    # of all draws at once the errors would not fit into memory
+    for start in range(0, n, 1000):
         part = sizes[start : start + 1000]
         z = rng.standard_normal((T.shape[1], len(part)))
         part[:] = np.abs(T @ z).max(axis=0)

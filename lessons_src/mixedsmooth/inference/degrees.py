@@ -479,11 +479,12 @@ def satterthwaite(fit: Fit) -> Spread:
         ahead, behind = (A.factorize(unpack(theta + s, A.covariances)) for s in (step, -step))
         H[:m, i] = unit * (slope(ahead, s2) - slope(behind, s2)) / (2 * STEP)
         slopes[i] = (covariance(ahead) - covariance(behind)) / (2 * STEP)
-    first[:m] = unit * slope(f, s2)
+    here = slope(f, s2)
+    first[:m] = unit * here
     if known is None:
         N = A.n - A.p if reml else A.n
         # d/dtheta of r^2 / sigma^2, the part of the slope that halves when sigma^2 doubles
-        H[m, :m] = H[:m, m] = 2 * unit * (slope(f, 2 * s2) - slope(f, s2)) / np.sqrt(N)
+        H[m, :m] = H[:m, m] = 2 * unit * (slope(f, 2 * s2) - here) / np.sqrt(N)
         H[m, m], slopes[m] = 1.0, C / np.sqrt(N)
     curvature, directions = np.linalg.eigh((H + H.T) / 2)
     steep = curvature > FLAT

@@ -16,6 +16,7 @@ from mixedsmooth._linalg import cholesky, solve_lower
 from mixedsmooth._tables import Table
 from mixedsmooth.inference.parameters import parameters
 from mixedsmooth.inference.progress import Progress, long_work
+from mixedsmooth.inference.simulation import seed_of
 from mixedsmooth.model.families import Binomial
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 from mixedsmooth.model.problem import standardize
@@ -426,9 +427,8 @@ def basis_check(fit: Fit, n: int = 1000, seed: int | None = None) -> BasisCheck:
     >>> print(check.columns, check.edf.round(2), check.index.round(4), check.p > 0.8)
     [19] [11.78] [1.1724] [ True]
     """
-    n = whole("n", n, least=20)
-    entropy = np.random.SeedSequence(None if seed is None else whole("seed", seed, least=0)).entropy
-    rng = np.random.default_rng(entropy)
+    n, seed = whole("n", n, least=20), seed_of(seed)
+    rng = np.random.default_rng(seed)
     smooths = [
         (term, g, part)
         for term, g in zip(fit.model.group_names, fit.model.groups, strict=True)
@@ -448,7 +448,7 @@ def basis_check(fit: Fit, n: int = 1000, seed: int | None = None) -> BasisCheck:
         index=locked(index),
         p=locked(p),
         n=n,
-        seed=int(entropy),  # type: ignore[arg-type]
+        seed=seed,
     )
 
 

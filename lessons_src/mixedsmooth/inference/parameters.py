@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedsmooth._checks import choice, listed
-from mixedsmooth.model.covariance import Full, Scalar
+from mixedsmooth.model.covariance import Covariance, Scalar
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 
 FloatArray = NDArray[np.float64]
@@ -64,16 +64,13 @@ def parameters(fit: Fit) -> Estimates:
     names: list[str] = []
     values: list[float] = []
     for (term, r), covariance in zip(fit.random.items(), fit.model.covariances, strict=True):
+        values += natural(r.cov, covariance).tolist()
         if isinstance(covariance, Scalar):
             names.append(f"sd {term}")
-            values.append(float(r.sd[0]))
             continue
-        for c, of in enumerate(r.names):
-            names.append(f"sd {of} | {term}")
-            values.append(float(r.sd[c]))
-            for d in range(c + 1, len(r.names) if isinstance(covariance, Full) else 0):
-                names.append(f"corr {r.names[d]}, {of} | {term}")
-                values.append(float(r.corr[d, c]))
+        for d, c in zip(*covariance.entries, strict=True):
+            of = r.names[c]
+            names.append(f"sd {of} | {term}" if c == d else f"corr {r.names[d]}, {of} | {term}")
     if fit.model.sigma is None:
         names.append("sigma")
         values.append(fit.sigma)
@@ -81,6 +78,36 @@ def parameters(fit: Fit) -> Estimates:
         names.append(fit.family.parameter)
         values.append(float(np.exp(fit.family.log_parameters[0])))
     return Estimates(names + fit.names, np.array([*values, *fit.beta]))
+
+
+def natural(cov: FloatArray, covariance: Covariance) -> FloatArray:
+    """Read standard deviations and correlations from covariances of one term.
+
+    Parameters
+    ----------
+    cov : ndarray, shape (..., k, k)
+        Covariances of the effects of a level.
+    covariance : Covariance
+        Which of their entries are parameters.
+
+    Returns
+    -------
+    ndarray, shape (..., size)
+        One number for each entry of theta: a standard deviation where that is on the diagonal of T,
+        else a correlation; not a number where a variance is zero.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Full
+    >>> print(natural(np.array([[4.0, 3.0], [3.0, 9.0]]), Full(2)))
+    [2.  0.5 3. ]
+    """
+    rows, columns = covariance.entries
+    sd = np.sqrt(np.diagonal(cov, axis1=-2, axis2=-1))
+    scale = sd[..., rows] * sd[..., columns]
+    missing = np.full_like(scale, np.nan)
+    corr = np.divide(cov[..., rows, columns], scale, out=missing, where=scale > 0)
+    return np.where(rows == columns, sd[..., rows], corr)
 
 
 def position(name: str, names: Sequence[str]) -> int:

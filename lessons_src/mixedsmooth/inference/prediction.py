@@ -19,6 +19,7 @@ from scipy.special import ndtri
 
 from mixedsmooth._checks import choice, for_each_row, locked, share
 from mixedsmooth._tables import Table
+from mixedsmooth.inference.simulation import has_distribution
 from mixedsmooth.model.families import Binomial, Family
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 from mixedsmooth.model.laplace import LEAST_WEIGHT
@@ -153,8 +154,11 @@ def predict_interval(
         se = np.sqrt(error_variances(fit, data) + error)
         half = float(ndtri((1 + level) / 2)) * se
         return PredictionIntervals(value, se, value - half, value + half, level, kind)
-    if not mean_only:
-        _has_distribution(fit)
+    if not (mean_only or has_distribution(fit)):
+        raise ValueError(
+            "the fit has a residual scale beside its family, and no distribution has that; use "
+            'kind="confidence", or family "negative-binomial"'
+        )
     eta = fit.predict(data, new_levels=new_levels, offset=offset, scale="link")
     se = np.sqrt(error_variances(fit, data))
     family = fit.family
@@ -181,14 +185,6 @@ def predict_interval(
 def _no_trials(trials: ArrayLike | None, why: str) -> None:
     if trials is not None:
         raise ValueError(f"trials cannot be given: {why}")
-
-
-def _has_distribution(fit: GeneralizedFit) -> None:
-    if fit.model.sigma is None and not fit.family.parameter:
-        raise ValueError(
-            "the fit has a residual scale beside its family, and no distribution has that; use "
-            'kind="confidence", or family "negative-binomial"'
-        )
 
 
 # ---- variances of linear predictors ----

@@ -16,6 +16,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from mixedsmooth._linalg import cholesky, positive_diagonal, solve_lower
+from mixedsmooth.inference.parameters import natural
 from mixedsmooth.inference.surface import (
     CURVE,
     DIAGONAL,
@@ -26,7 +27,7 @@ from mixedsmooth.inference.surface import (
     MarginalSurface,
     Surface,
 )
-from mixedsmooth.model.covariance import Covariance, Diagonal, Full, Scalar
+from mixedsmooth.model.covariance import Covariance, Diagonal, Scalar
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 from mixedsmooth.model.laplace import Response, anchor
 from mixedsmooth.model.optimize import NEARLY_ZERO
@@ -188,12 +189,7 @@ class Space:
         """Parameters at psi: sds, correlations, what is known by its logarithm, beta of a glmm."""
         space, values = replace(self, psi=psi), []
         for covariance, C_f in zip(self.covariances, space.C, strict=True):
-            sds = np.linalg.norm(C_f, axis=1)
-            for c in range(covariance.columns):
-                values.append(sds[c])
-                for d in range(c + 1, covariance.k if isinstance(covariance, Full) else 0):
-                    scale = sds[c] * sds[d]
-                    values.append(C_f[c] @ C_f[d] / scale if scale > 0 else np.nan)
+            values += natural(C_f @ C_f.T, covariance).tolist()
         rest = psi[self.surface.tail :]
         if isinstance(self.fit, GeneralizedFit):
             at = len(rest) - len(self.fit.names)
@@ -332,9 +328,10 @@ class Space:
             made.append(make(names[at], float(steps[at]), *which) if defined else None)
 
         for f, covariance in enumerate(self.covariances):
-            for c in range(covariance.columns):
-                add(self.of_sd, f, c)
-                for d in range(c + 1, covariance.k if isinstance(covariance, Full) else 0):
+            for d, c in zip(*covariance.entries, strict=True):
+                if c == d:
+                    add(self.of_sd, f, c)
+                else:
                     add(self.of_correlation, f, c, d)
         logarithms = len(self.psi) - self.surface.tail
         if isinstance(self.fit, GeneralizedFit):

@@ -179,7 +179,7 @@ def simulator(fit: Fit) -> Simulator:
     (1, True)
     """
     model = fit.model
-    _has_distribution(fit)
+    _refuse_residual_scale(fit)
     if isinstance(fit, GeneralizedFit) and model.weights is not None:
         raise ValueError(
             "the fit has weights, which say that each row stands for several rows with the same y; "
@@ -269,7 +269,7 @@ def quantile_residuals(fit: Fit, seed: int | None = None) -> FloatArray:
     1.3
     """
     seed = seed_of(seed)
-    _has_distribution(fit)
+    _refuse_residual_scale(fit)
     if not isinstance(fit, GeneralizedFit):
         return fit._scaled_residuals()[1]
     family, y, eta = fit.family, fit.model.y, fit._linear_predictor
@@ -281,8 +281,36 @@ def quantile_residuals(fit: Fit, seed: int | None = None) -> FloatArray:
     return np.asarray(ndtri(np.clip(u, SMALLEST, LARGEST)))
 
 
-def _has_distribution(fit: Fit) -> None:
-    if isinstance(fit, GeneralizedFit) and fit.model.sigma is None and not fit.family.parameter:
+def has_distribution(fit: Fit) -> bool:
+    """Whether y has a distribution: a residual scale beside a family belongs to none.
+
+    Parameters
+    ----------
+    fit : Fit
+        Any fit.
+
+    Returns
+    -------
+    bool
+        False for a fit by PQL that estimated a dispersion.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> epil = ms.load_epil()
+    >>> terms = ms.linear(lbase=epil.lbase), ms.group(subject=epil.subject)
+    >>> has_distribution(ms.glmm(epil.y, *terms))
+    True
+    >>> has_distribution(ms.glmm(epil.y, *terms, method="pql", dispersion=True))
+    False
+    """
+    if not isinstance(fit, GeneralizedFit):
+        return True
+    return fit.model.sigma is not None or bool(fit.family.parameter)
+
+
+def _refuse_residual_scale(fit: Fit) -> None:
+    if not has_distribution(fit):
         raise ValueError(
             f"the fit has a residual scale of {fit.sigma:.3g} beside its family, and no "
             'distribution has that; use family "negative-binomial", or dispersion=False'

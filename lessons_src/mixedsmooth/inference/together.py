@@ -19,8 +19,9 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from mixedsmooth.inference.parameters import natural
 from mixedsmooth.model import blocked
-from mixedsmooth.model.covariance import Covariance, Full, Scalar, pack
+from mixedsmooth.model.covariance import Scalar, pack, unpack
 from mixedsmooth.model.engine import LARGEST, indicators
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 from mixedsmooth.model.optimize import NEARLY_ZERO, PREDICTED_DECREASE, unit_steps
@@ -164,7 +165,7 @@ class Design:
         theta, ended = _zeros(responses, theta)
         found &= ended & (np.abs(theta).max(axis=1) <= LARGEST)
         state = responses.state(theta)
-        T = _unpack(theta, fit.model.covariances)
+        T = unpack(theta, fit.model.covariances)
         return Optima(
             T=tuple(T),
             sigma=y_scale * np.sqrt(state.variance),
@@ -365,7 +366,7 @@ class Responses:
         """Compute the criterion and its slope at a theta of each replicate, shape (R, d)."""
         design, R = self.design, len(theta)
         A, model, reml = design.products, design.fit.model, design.fit.method == "REML"
-        T = _unpack(theta, model.covariances)
+        T = unpack(theta, model.covariances)
         T_h, T_t = A.parted(T)
         m, s = A.m, len(design.tail)
         # H_j = T' A_j T + I,  P_j = T H_j^-1,  M_j = P_j T'
@@ -399,7 +400,7 @@ class Responses:
         inner = design.count * design.head - E + np.einsum("rabc,rbdc->radc", A_M, E)
         head = 2 * np.einsum("rabc,rbdc->rad", inner, P)
         by_T = A.joined(head, _tail_slopes(A, reduced @ Lambda, Q))
-        return State(deviance, s2, _pack(by_T, model.covariances), coefficients[:, m:])
+        return State(deviance, s2, pack(by_T, model.covariances), coefficients[:, m:])
 
     def _reduced(self, M: FloatArray) -> FloatArray:
         """Compute what the head leaves to the tail and y, shape (R, s + 1, s + 1)."""
@@ -588,23 +589,6 @@ def _diagonal(B: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("...aa->...a", B))
 
 
-def _unpack(theta: FloatArray, covariances: list[Covariance]) -> list[FloatArray]:
-    """T of each term, shape (R, k, k)."""
-    T, at = [], 0
-    for covariance in covariances:
-        matrix = np.zeros((len(theta), covariance.k, covariance.k))
-        matrix[:, *covariance.entries] = theta[:, at : at + covariance.size]
-        T.append(matrix)
-        at += covariance.size
-    return T
-
-
-def _pack(by_T: list[FloatArray], covariances: list[Covariance]) -> FloatArray:
-    """Entries that are parameters, shape (R, d)."""
-    parts = [M[:, *c.entries] for c, M in zip(covariances, by_T, strict=True)]
-    return np.concatenate(parts, axis=1)
-
-
 # ---- what a reader asks for ----
 
 
@@ -637,14 +621,7 @@ def parameters_of(optima: Optima, fit: Fit) -> FloatArray:
     values = []
     for T, back, covariance in zip(optima.T, fit.problem.back, fit.model.covariances, strict=True):
         root = optima.sigma[:, None, None] * (back @ T)
-        cov = root @ _transposed(root)
-        sd = np.sqrt(_diagonal(cov))
-        for c in range(covariance.k):
-            values.append(sd[:, c])
-            for d in range(c + 1, covariance.k if isinstance(covariance, Full) else 0):
-                scale = sd[:, c] * sd[:, d]
-                missing = np.full(len(scale), np.nan)
-                values.append(np.divide(cov[:, d, c], scale, out=missing, where=scale > 0))
+        values.append(natural(root @ _transposed(root), covariance))
     if fit.model.sigma is None:
         values.append(optima.sigma)
     return np.column_stack([*values, optima.beta])

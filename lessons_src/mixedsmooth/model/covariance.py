@@ -51,14 +51,14 @@ class Covariance:
         return self.k
 
     def unpack(self, theta: FloatArray) -> FloatArray:
-        """T from its parameters."""
-        T = np.zeros((self.k, self.k))
-        T[self.entries] = theta
+        """T from its parameters: of shape (..., k, k) from theta of shape (..., size)."""
+        T = np.zeros((*theta.shape[:-1], self.k, self.k))
+        T[..., *self.entries] = theta
         return T
 
     def pack(self, T: FloatArray) -> FloatArray:
         """Parameters of T: the inverse of `unpack`."""
-        return np.asarray(T[self.entries])
+        return np.asarray(T[..., *self.entries])
 
     def slope(self, by_T: FloatArray) -> FloatArray:
         """Return derivatives by the parameters, from derivatives by all entries of T."""
@@ -181,14 +181,14 @@ def unpack(theta: FloatArray, covariances: Sequence[Covariance]) -> list[FloatAr
 
     Parameters
     ----------
-    theta : ndarray
+    theta : ndarray, shape (..., d)
         All parameters, one term after the other.
     covariances : sequence of Covariance
         Those of the terms.
 
     Returns
     -------
-    list of ndarray, each of shape (k, k)
+    list of ndarray, each of shape (..., k, k)
         Lower triangular matrices.
 
     Examples
@@ -199,7 +199,7 @@ def unpack(theta: FloatArray, covariances: Sequence[Covariance]) -> list[FloatAr
     """
     T, at = [], 0
     for covariance in covariances:
-        T.append(covariance.unpack(theta[at : at + covariance.size]))
+        T.append(covariance.unpack(theta[..., at : at + covariance.size]))
         at += covariance.size
     return T
 
@@ -209,14 +209,14 @@ def pack(T: Sequence[FloatArray], covariances: Sequence[Covariance]) -> FloatArr
 
     Parameters
     ----------
-    T : sequence of ndarray, each of shape (k, k)
+    T : sequence of ndarray, each of shape (..., k, k)
         Matrices, of which the entries that are no parameters are left out.
     covariances : sequence of Covariance
         Those of the terms.
 
     Returns
     -------
-    ndarray
+    ndarray, shape (..., d)
         theta.
 
     Examples
@@ -224,8 +224,8 @@ def pack(T: Sequence[FloatArray], covariances: Sequence[Covariance]) -> FloatArr
     >>> print(pack([np.array([[1.0, 9.0], [2.0, 3.0]])], [Full(2)]))
     [1. 2. 3.]
     """
-    entries = (c.pack(T_f) for c, T_f in zip(covariances, T, strict=True))
-    return np.concatenate([np.empty(0), *entries])  # which is empty if there is no term
+    entries = [c.pack(T_f) for c, T_f in zip(covariances, T, strict=True)]
+    return np.concatenate(entries, axis=-1) if entries else np.empty(0)
 
 
 def pack_slopes(by_T: Sequence[FloatArray], covariances: Sequence[Covariance]) -> FloatArray:
