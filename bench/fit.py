@@ -1,7 +1,7 @@
 """Fit one case with one Python program, several times; run by bench.py in a process of its own.
 
 fit.py PROGRAM CASE ROWS REPEATS ANSWER      writes times, criterion and memory to ANSWER
-fit.py simulate CASE ROWS FILE               writes simulated y, x and group for R
+fit.py simulate CASE ROWS FILE               writes the simulated columns for R
 """
 
 import importlib.metadata
@@ -55,10 +55,23 @@ def simulate_bits(rows: int) -> Columns:
     return {"y": (rng.random(rows) < 1 / (1 + np.exp(-log_odds))).astype(float), "x": x, "g": g}
 
 
+def simulate_surface(rows: int) -> Columns:
+    """Return y, compression and equivalence, of shapes and sizes as in the ethanol data."""
+    rng = np.random.default_rng(20150507)
+    compression = rng.choice([7.5, 9, 12, 15, 18], rows)
+    equivalence = rng.uniform(0.535, 1.232, rows).round(3)
+    rise = 0.1 * compression * (equivalence < 0.8) * (1 - equivalence)
+    mean = 3.7 * np.exp(-(((equivalence - 0.92) / 0.14) ** 2)) + rise
+    y = mean + 0.25 * rng.standard_normal(rows)
+    return {"y": y, "compression": compression, "equivalence": equivalence}
+
+
 def columns(case: str, rows: int) -> Columns:
     """Return the data of a case by lme4's names."""
     if case == "bernoulli":
         return simulate_bits(rows)
+    if case == "t2":
+        return simulate_surface(rows)
     if rows:
         return simulate(rows)
     if case == "epil":
@@ -81,6 +94,9 @@ def ours(case: str, data: Columns) -> Callable[[], Estimates]:
         if case == "sleepstudy":
             days, subject = data["Days"], data["Subject"]
             return [data["Reaction"], ms.linear(days=days), ms.group(subject=subject, days=days)]
+        if case == "t2":
+            pair = {name: data[name] for name in ("compression", "equivalence")}
+            return [data["y"], ms.smooth(pair, basis="t2", k=(5, 8))]
         if not case.startswith("insteval"):
             return [data["y"], ms.linear(x=data["x"]), ms.group(g=data["g"], x=data["x"])]
         groups = [ms.group(s=data["s"]), ms.group(d=data["d"])]
@@ -211,7 +227,7 @@ if __name__ == "__main__":
     if sys.argv[1] == "simulate":
         simulated = columns(sys.argv[2], int(sys.argv[3]))
         with Path(sys.argv[4]).open("wb") as file:
-            for name in ("y", "x", "g"):
-                simulated[name].astype(np.float64).tofile(file)
+            for column in simulated.values():
+                column.astype(np.float64).tofile(file)
     else:
         main(*sys.argv[1:])

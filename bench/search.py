@@ -145,6 +145,7 @@ def linear_problem(number: int, seed: int) -> Problem:
         if kind == "curve by numbers":
             by = {"z": rng.random(n)}
             curve = curve * by["z"]
+            terms.append(ms.linear(**by))
         elif kind == "curves by labels":
             labels = rng.integers(0, parts, n)
             labels[:parts] = np.arange(parts)

@@ -1,4 +1,4 @@
-# Reference results for intervals, tests, degrees of freedom, predictions, bands and diagnostics (chapter 12).
+# Reference results for intervals, tests, degrees of freedom, predictions, bands and diagnostics (chapter 13).
 # Debian: apt-get install r-base-core r-cran-lme4 r-cran-lmertest r-cran-pbkrtest r-cran-rlrsim r-cran-mgcv r-cran-glmmtmb r-cran-mass r-cran-jsonlite
 # Run from this folder: Rscript make_inference.R   (writes inference.json here, and dyestuff.csv and mcycle.csv in ../data)
 suppressPackageStartupMessages({library(lme4); library(mgcv); library(glmmTMB); library(jsonlite)})
