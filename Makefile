@@ -90,6 +90,7 @@ test: lint ## lint, build the book, run all tests (library, examples, pages in C
 bench: .venv-bench/.ready ## measure the engine beside lme4, mixedlm and statsmodels
 	@.venv-bench/bin/python bench/bench.py $(ARGS)
 	@.venv-bench/bin/python bench/inference.py
+	@.venv-bench/bin/python bench/fields.py
 
 # ---- upkeep ----
 

@@ -7,6 +7,7 @@ Last, what looks odd and is right.
 import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 
@@ -30,9 +32,11 @@ from mixedsmooth.derivations import (
     pql,
     reml,
     spline,
+    tensor,
 )
-from mixedsmooth.explore import explorable, explorable_rows
+from mixedsmooth.explore import explorable, explorable_map, explorable_rows
 from mixedsmooth.model import bases
+from mixedsmooth.model.curves import Surface
 
 FloatArray = NDArray[np.float64]
 Call = Callable[[], object]
@@ -51,6 +55,9 @@ DESIGN = np.column_stack([np.ones(N), X])
 INDICATORS = (G[:, None] == np.unique(G)).astype(float)
 LAMBDA = 0.7 * np.eye(4)
 PENALTY = np.diag([0.0, 1.0])
+MARGIN = tensor.Margin(DESIGN, np.cos(X)[:, None])
+SURFACE = Surface("s(x, y)", ("x", "y"), (X[:2], X[:2]), np.eye(2), np.ones((2, 2)), 2.0)
+SQUARE = {"a": np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]])}
 
 
 @cache
@@ -117,6 +124,7 @@ NUMBERS: dict[str, tuple[str, Place]] = {
         lambda v: counts_with_offset().predict({"g": G}, offset=v),
     ),
     "Fit.smooth": ("t|grid", lambda v: fit().smooth("t", v)),
+    "Fit.smooth of a mapping": ("t", lambda v: fit().smooth("t", {"t": v})),
     "with_response": ("y", lambda v: fit().with_response(v)),
     "formula y": ("y", lambda v: formula("y ~ x + (1 | g)", y=v)),
     "formula weights": (
@@ -353,11 +361,11 @@ TERMS: Bad = {
         "intercept must be .*found None",
     ),
     "group, unequal lengths": (lambda: ms.group(g=G, x=X[1:]), f"x has {N - 1} rows .* {N}"),
-    "smooth of nothing": (lambda: ms.smooth(), r"smooth\(\) takes one covariate.*found 0"),
-    "smooth of two": (lambda: ms.smooth(x=X, z=Z), r"smooth\(\) takes one covariate.*found 2"),
+    "smooth of nothing": (lambda: ms.smooth(), r"smooth\(\) takes covariates.*found none"),
+    "smooth of two": (lambda: ms.smooth(x=X, z=Z), "'cs' takes one covariate, found 2, x and z"),
     "smooth of a mapping of two": (
         lambda: ms.smooth({"x": X, "z": Z}),
-        r"smooth\(\) takes one covariate.*found 2",
+        "'cs' takes one covariate, found 2, x and z",
     ),
     "smooth of an array": (lambda: ms.smooth(X), "(smooth|data|columns).*(name|mapping).*ndarray"),
     "smooth of a constant": (lambda: ms.smooth(x=np.ones(N)), r"x is constant \(1\)"),
@@ -365,7 +373,7 @@ TERMS: Bad = {
         lambda: ms.smooth(x=np.arange(N) % 4, k=5),
         "x has 4 distinct values, fewer than the 5",
     ),
-    "basis unknown": (lambda: ms.smooth(x=X, basis="tp"), "basis must be .*found 'tp'"),
+    "basis unknown": (lambda: ms.smooth(x=X, basis="te"), "basis must be .*found 'te'"),
     "basis a list": (lambda: ms.smooth(x=X, basis=["cr"]), r"basis must be .*found \['cr'\]"),
     "k not whole": (lambda: ms.smooth(x=X, k=2.5), "k must be a whole number, found 2.5"),
     "k a float": (lambda: ms.smooth(x=X, k=5.0), "k must be a whole number, found 5.0"),
@@ -389,11 +397,276 @@ TERMS: Bad = {
         lambda: ms.smooth(x=X, k=5, by={"g": G}, shared="yes"),
         "shared must be .*found 'yes'",
     ),
+    "range zero": (lambda: ms.smooth(x=X, basis="gp", range=0), "range must be .*above zero.*0"),
+    "range nan": (lambda: ms.smooth(x=X, basis="gp", range=np.nan), "range must be .*found nan"),
+    "range a column": (lambda: ms.smooth(x=X, basis="gp", range=X), "range must be .*array"),
+    "range of another": (lambda: ms.smooth(x=X, range=1.0), "range is an option of basis 'gp'"),
+    "kernel unknown": (
+        lambda: ms.smooth(x=X, basis="gp", kernel="exp"),
+        "kernel must be .*found 'exp'",
+    ),
+    "kernel of another": (
+        lambda: ms.smooth(x=X, z=Z, basis="tp", kernel="gaussian"),
+        "kernel is an option of basis 'gp', and the basis is 'tp'",
+    ),
+    "spherical in four dimensions": (
+        lambda: ms.smooth(x=X, z=Z, y=Y, w=Z**2, basis="gp", kernel="spherical", range=1.0),
+        "'spherical' is for up to 3 covariates, found 4",
+    ),
+    "trend text": (lambda: ms.smooth(x=X, basis="gp", trend="no"), "trend must be .*found 'no'"),
+    "trend of another": (lambda: ms.smooth(x=X, trend=False), "trend is an option of basis 'gp'"),
+    "a trend on a line": (
+        lambda: ms.smooth(x=X, y=2 * X, basis="gp", range=1.0),
+        "x and y lie so that .* of the trend .* trend=False",
+    ),
+    "period of another": (
+        lambda: ms.smooth(x=X, basis="tp", period=(0, 1)),
+        "period is an option of basis 'cc', and the basis is 'tp'",
+    ),
+    "period one number": (
+        lambda: ms.smooth(x=X, basis="cc", period=3),
+        "period must be two numbers.*found 3",
+    ),
+    "period backwards": (
+        lambda: ms.smooth(x=X, basis="cc", period=(1, 0)),
+        r"period must be two numbers.*found \(1, 0\)",
+    ),
+    "period nan": (lambda: ms.smooth(x=X, basis="cc", period=(0, np.nan)), "period has .*NaN"),
+    "period too short": (
+        lambda: ms.smooth(x=X, basis="cc", period=(0, 0.5)),
+        "x must lie in the period from 0 to 0.5, found values from 0 to 1",
+    ),
+    "predict outside of the period": (
+        lambda: ms.lmm(Y, ms.smooth(x=X, basis="cc", k=6, period=(-1, 2))).predict({"x": [5.0]}),
+        r"x has 1 value\(s\) outside the period from -1 to 2.*such as 5",
+    ),
+    "k of a tensor for one": (lambda: ms.smooth(x=X, k=(5, 8)), r"k must be .*\(5, 8\)"),
+    "k for three of two": (
+        lambda: ms.smooth(x=X, z=Z, basis="t2", k=(5, 5, 5)),
+        "k has 3 number.*2 covariates, x and z",
+    ),
+    "tensor of one": (lambda: ms.smooth(x=X, basis="t2"), "two covariates or more, found x alone"),
+    "tensor of few values": (
+        lambda: ms.smooth(x=X, z=Z, basis="t2", k=(5, 30)),
+        "z has 24 distinct values, fewer than the 30",
+    ),
+    "k below the polynomials": (
+        lambda: ms.smooth(x=X, z=Z, basis="tp", k=3),
+        "k must be at least 4 for basis 'tp' of 2 .*3 columns are polynomials.*found 3",
+    ),
+    "k below the trend": (
+        lambda: ms.smooth(x=X, z=Z, basis="gp", range=1.0, k=3),
+        "k must be at least 4 for basis 'gp' of 2 .*found 3",
+    ),
+    "k beyond the points": (
+        lambda: ms.smooth(x=X, z=np.round(Z), basis="tp", k=25),
+        r"x and z have \d+ distinct points, fewer than the 25",
+    ),
+    "k beyond the locations": (
+        lambda: ms.smooth(x=X, z=Z, basis="gp", range=1.0, k=28),
+        "x and z have 24 distinct points, and the 3 columns of the trend; k=28 is too large",
+    ),
+    "points on a line": (
+        lambda: ms.smooth(x=X, z=2 * X - 1, basis="tp", k=10),
+        "x and z lie so that the 3 polynomials .*are not independent",
+    ),
+    "surface of a constant": (
+        lambda: ms.smooth(x=X, z=0 * Z, basis="tp"),
+        r"z is constant \(0\)",
+    ),
+    "surface of labels": (lambda: ms.smooth(x=X, g=G, basis="tp"), "g must hold numbers only"),
+    "surface of two lengths": (lambda: ms.smooth(x=X, z=Z[1:], basis="tp"), "z has 23 rows"),
     "an argument's name for a column": (
         lambda: ms.smooth(x=X, k=5, by={"g": G}, shared=X),
         "shared must be .*found array",
     ),
 }
+
+LEVELS = list("abcd")
+K = np.array([[2.0, 1, 0, 0], [1, 2, 1, 0], [0, 1, 2, 1], [0, 0, 1, 2]])
+STREET = ms.neighbours(["ab", "bc", "cd"])
+
+
+def with_entry(row: int, column: int, value: float) -> FloatArray:
+    """Return K with another entry, and that across the diagonal."""
+    changed = K.copy()
+    changed[row, column] = changed[column, row] = value
+    return changed
+
+
+def known(**given: Any) -> object:
+    return ms.group(g=G, **given)
+
+
+STRUCTURES: Bad = {
+    "both": (lambda: known(covariance=(LEVELS, K), precision=STREET), "are both given"),
+    "a graph": (lambda: known(covariance=STREET), "is a precision; give precision="),
+    "no pair": (lambda: known(covariance=K[:3]), r"covariance must be a pair .*\(levels, K\)"),
+    "a number": (lambda: known(precision=3), r"precision must be a pair .*\(levels, Q\).*found 3"),
+    "levels twice": (lambda: known(covariance=(list("abca"), K)), "a is there 2 times"),
+    "one level": (lambda: known(covariance=(["a"], [[1.0]])), "two or more, found a"),
+    "levels missing": (lambda: known(covariance=(["a", None, "c", "d"], K)), "levels .*1 missing"),
+    "another size": (lambda: known(covariance=(LEVELS, K[:3, :3])), r"of its 4 levels.*\(3, 3\)"),
+    "not square": (lambda: known(precision=(LEVELS, K[:3])), r"of its 4 levels.*\(3, 4\)"),
+    "a vector": (lambda: known(covariance=(LEVELS, K[0])), "covariance must be a matrix"),
+    "text in it": (lambda: known(covariance=(LEVELS, [["x"] * 4] * 4)), "covariance must hold num"),
+    "NaN": (lambda: known(covariance=(LEVELS, with_entry(0, 1, np.nan))), "covariance has 2 value"),
+    "sparse NaN": (
+        lambda: known(precision=(LEVELS, scipy.sparse.csr_array(with_entry(0, 1, np.nan)))),
+        "precision has 2 value",
+    ),
+    "not symmetric": (
+        lambda: known(covariance=(LEVELS, K + np.eye(4, k=2))),
+        "must be symmetric, and has 1 and 0 between a and c",
+    ),
+    "not symmetric, sparse": (
+        lambda: known(precision=(LEVELS, scipy.sparse.csr_array(K + np.eye(4, k=2)))),
+        "must be symmetric, and has 1 and 0 between a and c",
+    ),
+    "indefinite": (
+        lambda: known(covariance=(LEVELS, with_entry(0, 1, 5))),
+        "positive definite, and its smallest eigenvalue is -3.1",
+    ),
+    "singular": (
+        lambda: known(covariance=(LEVELS, np.ones((4, 4)))),
+        "positive definite, and its smallest eigenvalue is .*merge levels",
+    ),
+    "an indefinite precision": (
+        lambda: known(precision=(LEVELS, with_entry(0, 1, 5))),
+        "positive semidefinite, and its smallest eigenvalue is -3.1",
+    ),
+    "edges below zero": (
+        lambda: known(
+            precision=(
+                LEVELS,
+                np.diag([-1.0, 1, 1, -1]) - np.diag([-1.0, 2, -1], 1) - np.diag([-1.0, 2, -1], -1),
+            )
+        ),
+        "positive semidefinite, and its diagonal has -1 for a",
+    ),
+    "one edge below zero": (  # more than the others between its ends, 1 / (2 + 1 + 1)
+        lambda: known(
+            precision=(
+                LEVELS,
+                [[1.5, -1, 0, -0.5], [-1, 2, -1, 0], [0, -1, 0.6, 0.4], [-0.5, 0, 0.4, 0.1]],
+            )
+        ),
+        "positive semidefinite, and its smallest eigenvalue is -",
+    ),
+    "a penalty of bends": (
+        lambda: known(
+            precision=(LEVELS, np.diff(np.eye(4), 2, axis=0).T @ np.diff(np.eye(4), 2, axis=0))
+        ),
+        "null space of dimension 2 on the levels a, b, c.*constants.*penalized",
+    ),
+    "a precision of rank one": (
+        lambda: known(precision=(LEVELS, np.ones((4, 4)))),
+        "null space of dimension 3 .*nothing may have no penalty",
+    ),
+    "zeros": (lambda: known(precision=(LEVELS, np.zeros((4, 4)))), "precision has zeros only"),
+    "free and not": (
+        lambda: known(
+            precision=(LEVELS, np.kron(np.eye(2), [[1, -1], [-1, 1]]) + np.diag([0, 0, 1, 1]))
+        ),
+        "1 of 2 components whose rows sum to zero, such as that of a, b",
+    ),
+    "labels that are no levels": (
+        lambda: known(covariance=(list("abcx"), K)),
+        r"g has 1 label\(s\) that covariance does not have among its 4 levels: d",
+    ),
+    "labels of another kind": (
+        lambda: known(precision=(range(4), K)),
+        "g has labels that are text, such as a, and the levels of precision are numbers",
+    ),
+    "a component without data": (
+        lambda: known(precision=ms.neighbours(["ab", "bc", "cd", "xy"])),
+        "a component without data, that of x, y",
+    ),
+    "two effects": (
+        lambda: ms.group(g=G, x=X, covariance=(LEVELS, K)),
+        r"2 effects a level, \(Intercept\) and x, and with a covariance it takes one",
+    ),
+    "a relationship as a precision": (
+        lambda: known(precision=ms.relationship([("a", "b", None)])),
+        "a relationship is a covariance",
+    ),
+    "neighbours of nothing": (lambda: ms.neighbours([]), "pairs is empty"),
+    "neighbours, a number": (lambda: ms.neighbours(3), "pairs must be pairs of labels"),
+    "neighbours, triples": (lambda: ms.neighbours([(1, 2, 3)]), "pairs must be pairs of labels"),
+    "neighbours, three columns": (lambda: ms.neighbours(np.ones((2, 3))), r"two columns.*\(2, 3\)"),
+    "neighbours, data of one": (lambda: ms.neighbours({"a": [1]}), "two columns, found a"),
+    "neighbours of itself": (lambda: ms.neighbours(["ab", "bb"]), "b as a neighbor of itself"),
+    "neighbours missing": (lambda: ms.neighbours([("a", None)]), "pairs has 1 missing"),
+    "neighbours mixed": (lambda: ms.neighbours([("a", 1)]), "pairs mixes numbers and text"),
+    "neighbours, unequal": (lambda: ms.neighbours({"a": [1], "b": [2, 3]}), "1 and 2 rows"),
+    "neighbours, levels twice": (lambda: ms.neighbours(["ab"], levels=["a", "a"]), "2 times"),
+    "neighbours, levels lack one": (lambda: ms.neighbours(["ab"], levels=["a", "c"]), "levels: b"),
+    "neighbours, numbers": (lambda: ms.neighbours(["ab"], levels=[1, 2]), "levels are numbers"),
+    "pedigree of nothing": (lambda: ms.relationship([]), "pedigree is empty"),
+    "pedigree, a number": (lambda: ms.relationship(3), "pedigree must be triples"),
+    "pedigree of pairs": (lambda: ms.relationship([(1, 2)]), "pedigree must be triples"),
+    "pedigree, one parent": (lambda: ms.relationship({1: 2}), r"\(sire, dam\) for 1, found 2"),
+    "pedigree without dam": (
+        lambda: ms.relationship(pd.DataFrame({"animal": [1], "sire": [2]})),
+        "no column dam",
+    ),
+    "an animal twice": (lambda: ms.relationship([(1, 2, 3), (1, 2, 4)]), "the animal 1 twice"),
+    "an animal without a name": (lambda: ms.relationship([(None, 2, 3)]), "no animal in row 0"),
+    "its own parent": (lambda: ms.relationship([(1, 1, 2)]), "1 among its own ancestors"),
+    "a loop": (
+        lambda: ms.relationship([(5, 4, None), (1, 2, 3), (2, 3, None), (3, None, 1)]),
+        "[123] among its own ancestors",
+    ),
+    "a parent called 0": (lambda: ms.relationship([(1, 0, 0)]), "0 as a parent.*None"),
+    "an animal that is a pair": (
+        lambda: ms.relationship([((1, 2), None, None)]),
+        r"animal must hold one label a row, found shape \(1, 2\)",
+    ),
+    "a parent called -1": (lambda: ms.relationship([(1, -1, -1)]), "-1 as a parent.*None"),
+    "a parent called NaN": (lambda: ms.relationship([("a", "NaN", None)]), "'NaN' as a par.*None"),
+    "a pedigree that mixes": (lambda: ms.relationship([(1, "a", "b")]), "pedigree mixes .*text"),
+    "parents that mix": (lambda: ms.relationship([("a", 1, "b")]), "pedigree mixes .*text"),
+    "penalized, a name": (lambda: ms.penalized(3, DESIGN, PENALTY), "name must be .*found 3"),
+    "penalized, a vector": (lambda: ms.penalized("p", X, PENALTY), "Z must be a matrix"),
+    "penalized, no penalty": (lambda: ms.penalized("p", DESIGN, 0 * PENALTY), "S is zero"),
+    "penalized, another size": (
+        lambda: ms.penalized("p", DESIGN, np.eye(3)),
+        r"S must be 2 x 2.*\(3, 3\)",
+    ),
+    "penalized, not symmetric": (
+        lambda: ms.penalized("p", DESIGN, [[1, 1], [0, 1]]),
+        "S must be symmetric",
+    ),
+    "penalized, indefinite": (
+        lambda: ms.penalized("p", DESIGN, np.diag([1.0, -1])),
+        "semidefinite, and its smallest eigenvalue is -1",
+    ),
+    "penalized, infinite": (
+        lambda: ms.penalized("p", np.add(DESIGN, [0, np.inf]), PENALTY),
+        r"p\.2 has .*infinite",
+    ),
+    "penalized, predict a number": (
+        lambda: ms.penalized("p", DESIGN, PENALTY, predict=3),
+        "predict must be a function",
+    ),
+    "penalized, nothing to predict by": (
+        lambda: penalized_fit(None).predict({"x": X}),
+        "p was made without predict",
+    ),
+    "penalized, another number of columns": (
+        lambda: penalized_fit(lambda data: np.ones((3, 4))).predict({"x": X}),
+        "what predict of p returns must have 2 columns.*found 4",
+    ),
+    "penalized, no matrix": (
+        lambda: penalized_fit(lambda data: np.ones(3)).predict({"x": X}),
+        "what predict of p returns must be a matrix",
+    ),
+}
+
+
+def penalized_fit(predict: Any) -> ms.Fit:
+    return ms.lmm(Y, ms.penalized("p", np.column_stack([X, Z]), np.eye(2), predict=predict))
+
 
 FITS: Bad = {
     "predict from an array": (lambda: fit().predict(DESIGN), "data must be .*found ndarray"),
@@ -738,6 +1011,30 @@ DERIVATIONS: Bad = {
         lambda: eigensplit.fit_mixed(Y, DESIGN, PENALTY, method="GCV"),
         "method must be .*found 'GCV'",
     ),
+    "row-wise product of other rows": (
+        lambda: tensor.rowwise_kronecker(DESIGN, DESIGN[:5]),
+        "B_2 .*5",
+    ),
+    "margin without a free column": (
+        lambda: tensor.margin(DESIGN, np.eye(2)),
+        "S penalizes constants",
+    ),
+    "margin without a free constant": (
+        lambda: tensor.margin(DESIGN, np.diag([1.0, 0.0])),
+        "S penalizes constants",
+    ),
+    "summed penalty that is not square": (
+        lambda: tensor.summed_penalty(PENALTY, DESIGN),
+        "S_2 .*square|S has shape",
+    ),
+    "varying coefficient of another length": (
+        lambda: tensor.varying(X[:5], MARGIN, MARGIN),
+        r"\bc\b .*5",
+    ),
+    "starts for other blocks": (
+        lambda: tensor.fit_blocks(Y, tensor.varying(Z, MARGIN, MARGIN), start=[1.0]),
+        "start .*2 blocks",
+    ),
     "penalty of another size": (
         lambda: spline.fit_penalized(Y, DESIGN, np.eye(3), 1.0),
         r"\bS\b .*\(3, 3\)",
@@ -753,6 +1050,8 @@ DERIVATIONS: Bad = {
     ),
     "knots outside": (lambda: spline.spline_penalty([0.5, 1.5]), "knots .*1.5"),
     "x outside": (lambda: kernels.rk([2.0], [0.5]), r"\bx\b .*2"),
+    "a kernel": (lambda: kernels.correlation("cubic", [0.5]), r"kernel must be .*cubic"),
+    "a negative distance": (lambda: kernels.correlation("gaussian", [-0.5]), r"\br\b .*-0.5"),
     "nodes zero": (lambda: laplace.fit_agq(COUNTS, DESIGN, G, nodes=0), "nodes must be .*found 0"),
     "beta of another length": (
         lambda: laplace.laplace_deviance(LAMBDA, [1.0], COUNTS, DESIGN, INDICATORS),
@@ -793,6 +1092,58 @@ FURNITURE: Bad = {
         lambda: plots.effective_sample_size(5, icc=2.0),
         "icc must be .*found 2",
     ),
+    "a surface that is a curve": (
+        lambda: plots.surface(fit().smooth("t", [0.0, 0.5])),
+        "surface must be what fit.smooth.* for two grids",
+    ),
+    "near to nothing": (lambda: plots.surface(SURFACE, near=0.1), "near is .* give points"),
+    "near that is negative": (
+        lambda: plots.surface(SURFACE, near=-0.1, points={"x": X, "y": X}),
+        r"near must be .*found -0\.1",
+    ),
+    "points far away": (
+        lambda: plots.surface(SURFACE, near=0.1, points={"x": X + 9, "y": X}),
+        r"near is 0\.1, and nothing",
+    ),
+    "points without y": (lambda: plots.surface(SURFACE, points={"x": X}), "y"),
+    "a grid that falls": (
+        lambda: plots.surface(replace(SURFACE, grids=(np.array([1.0, 0]), SURFACE.grids[1]))),
+        "grid of x with two values or more, rising",
+    ),
+    "equal axes": (lambda: plots.surface(SURFACE, equal="yes"), "equal must be"),
+    "a value without a polygon": (
+        lambda: plots.map(SQUARE, {"a": 1.0, "b": 2.0}),
+        "values has b, for which there is no polygon",
+    ),
+    "a mark without a polygon": (
+        lambda: plots.map(SQUARE, {"a": 1.0}, mark=["b"]),
+        "mark has b, for which",
+    ),
+    "a mark that is a text": (lambda: plots.map(SQUARE, {"a": 1.0}, mark="a"), "mark must be"),
+    "a map of nothing": (lambda: plots.map(SQUARE, {}), "values"),
+    "a map of an array": (
+        lambda: plots.map(SQUARE, np.ones(2)),
+        r"values must be a mapping .*found array\(\[1., 1.\]",
+    ),
+    "a map without polygons": (lambda: plots.map([], {"a": 1.0}), "polygons must be a mapping"),
+    "three limits": (
+        lambda: plots.map(SQUARE, {"a": 1.0}, limits=(0, 1, 2)),
+        "limits must be the lowest and the highest value",
+    ),
+    "a corner at infinity": (
+        lambda: plots.map({"a": [[0, 0], [1, np.inf], [1, 0]]}, {"a": 1.0}),
+        "polygons of a have a corner that is infinite",
+    ),
+    "a map of NaN": (lambda: plots.map(SQUARE, {"a": np.nan}), "values has 1 value"),
+    "limits inside": (lambda: plots.map(SQUARE, {"a": 1.0}, limits=(2, 3)), "limits go from 2"),
+    "a polygon of one column": (
+        lambda: plots.map({"a": [1.0, 2.0]}, {"a": 1.0}),
+        r"polygons of a must have two columns, found shape \(2,\)",
+    ),
+    "a polygon of two corners": (
+        lambda: plots.map({"a": SQUARE["a"][:2]}, {"a": 1.0}),
+        "polygons of a have no part with three",
+    ),
     "a picture of a column": (lambda: plots.matrix_picture(X), "M must be a matrix"),
     "a negative sd": (lambda: plots.effects(["a", "b"], [1, 2], sd=[1, -1]), "sd must .*found -1"),
     "effects without levels": (lambda: plots.effects(["a"], [1, 2]), "(levels|effects) has . rows"),
@@ -812,6 +1163,10 @@ FURNITURE: Bad = {
         lambda: explorable_rows(["a"], [1, 2], [[1, 2]] * 2, [1, 2], xlabel="", label=""),
         "rows has 1 names for 2 rings",
     ),
+    "a rate below zero": (
+        lambda: explorable_map([[0, 0]], [[0, 0]], [1], [[1], [-1]], [1, 2], size="", label=""),
+        "fixed and moving are shown as areas; give positive numbers, found -1",
+    ),
 }
 
 BAD = {
@@ -819,6 +1174,7 @@ BAD = {
     for part, cases in {
         "model": MODELS,
         "term": TERMS,
+        "structure": STRUCTURES,
         "fit": FITS,
         "glmm": GENERALIZED,
         "formula": FORMULAS,

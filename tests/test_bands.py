@@ -14,6 +14,7 @@ import mixedsmooth as ms
 from mixedsmooth.derivations import bands as dense
 from mixedsmooth.inference.bands import critical_value, path_length
 from mixedsmooth.model import problem
+from mixedsmooth.model.curves import chosen
 from mixedsmooth.model.smooths import construct
 
 FloatArray = NDArray[np.float64]
@@ -220,14 +221,13 @@ def test_a_difference_has_the_joint_covariance(shared: bool, crossed: bool) -> N
     assert difference.label == "s(x):g[a] - s(x):g[b]"
     assert_allclose(difference.value, curves[0].value - curves[1].value, rtol=1e-10, atol=1e-12)
     V, place = posterior(fit)
-    places = [fit._place("name", name) for name in (one, other)]
     rows = np.zeros((9, len(V)))
-    for sign, at in zip((1, -1), places, strict=True):
-        rows[:, place(at.term, at.level)] = sign * at.part.basis.columns(grid) @ at.part.to
-        for line in fit.model.lines:
-            if line.name == at.label:
-                j = len(V) - len(fit.beta) + fit.names.index(line.names[0])
-                rows[:, j] = sign * (line.basis.columns(grid) @ line.to)[:, 0]
+    for sign, at in zip((1, -1), chosen(fit.model, one, other, intercept=False)[0], strict=True):
+        B = sign * at.basis.columns(grid)
+        (block,) = at.blocks
+        rows[:, place(*block)] = B @ at.random
+        for j, column in zip(at.fixed, (B @ at.free).T, strict=True):
+            rows[:, len(V) - len(fit.beta) + j] = column
     assert_allclose(difference.se, np.sqrt(np.einsum("ij,jk,ik->i", rows, V, rows)), rtol=1e-6)
     # the covariance of the two curves matters, if they share a line, or other groups
     apart = np.hypot(curves[0].se, curves[1].se)
@@ -251,9 +251,10 @@ def test_a_difference_of_counts_has_the_weights_of_the_mode() -> None:
     difference = fit.smooth("s(x):g[a]", grid, minus="s(x):g[b]")
     V, place = posterior(fit, np.asarray(fit.fitted))
     rows = np.zeros((5, len(V)))
-    for sign, name in ((1, "s(x):g[a]"), (-1, "s(x):g[b]")):
-        at = fit._place("name", name)
-        rows[:, place(at.term, at.level)] = sign * at.part.basis.columns(grid) @ at.part.to
+    curves, _ = chosen(fit.model, "s(x):g[a]", "s(x):g[b]", intercept=False)
+    for sign, at in zip((1, -1), curves, strict=True):
+        (block,) = at.blocks
+        rows[:, place(*block)] = sign * at.basis.columns(grid) @ at.random
     assert_allclose(difference.se, np.sqrt(np.einsum("ij,jk,ik->i", rows, V, rows)), rtol=1e-6)
 
 
@@ -315,14 +316,28 @@ def test_curves_without_an_intercept_and_of_two_covariates_are_told() -> None:
     rng = np.random.default_rng(2)
     x, z, y = rng.normal(size=(3, 60))
     terms = ms.smooth(x=x, k=5), ms.smooth(z=z, k=5)
-    with pytest.raises(ValueError, match=r"minus s\(z\) is a curve over z, and s\(x\) over x"):
+    with pytest.raises(ValueError, match=r"minus s\(z\) is a smooth over z, and s\(x\) over x"):
         ms.lmm(y, *terms).smooth("x", [0.0], minus="z")
     bare = ms.lmm(y, ms.linear(z=z, intercept=False), terms[0])
     with pytest.raises(ValueError, match="intercept is True, and the model has none"):
         bare.smooth("x", [0.0], intercept=True)
-    varying = ms.lmm(y, ms.linear(z=z), ms.smooth(x=x, by={"z": z}, k=5))
-    with pytest.raises(ValueError, match=r"s\(x\):z is the coefficient of z, to which no interce"):
+    with pytest.warns(UserWarning, match="add z to linear"):
+        varying = ms.lmm(y, ms.smooth(x=x, by={"z": z}, k=5))
+    with pytest.raises(ValueError, match=r"X does not have z, whose coefficient s\(x\):z is"):
         varying.smooth("x", [0.0], intercept=True)
+
+
+def test_a_coefficient_with_its_mean_is_what_is_predicted_for_one() -> None:
+    rng = np.random.default_rng(3)
+    x, z, noise = rng.random((3, 80))
+    y = z * (2 + np.sin(6 * x)) + noise / 3
+    terms = ms.linear(z=z, intercept=False), ms.smooth(x=x, basis="cr", k=6, by={"z": z})
+    fit, at = ms.lmm(y, *terms), np.linspace(0.1, 0.9, 5)
+    one = fit.predict_interval({"x": at, "z": np.ones(5)})
+    curve = fit.smooth("x", at, intercept=True)
+    np.testing.assert_allclose(curve.value, one.value, rtol=1e-9)
+    np.testing.assert_allclose(curve.se, one.se, rtol=1e-9)
+    assert np.abs(curve.value - fit.smooth("x", at).value - fit.beta[0]).max() < 1e-9
 
 
 # ---- the dense derivation ----

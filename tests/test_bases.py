@@ -462,7 +462,7 @@ def test_smallest_k(kind: str, least: int) -> None:
 
 @pytest.mark.parametrize("kind", ["ps", "rk"])
 def test_prediction_outside_the_range(kind: str) -> None:
-    smooth = construct(UNEVEN, kind, k=6, name="size")
+    smooth = construct({"size": UNEVEN}, kind, k=6)
     assert smooth.random([0.1, 9.2]).shape[0] == 2  # the ends belong to it
     with pytest.raises(ValueError, match=r"size has 2 value\(s\) outside the range from 0\..*-1"):
         smooth.random([-1.0, 5.0, 11.0])
@@ -486,8 +486,8 @@ def test_bad_knots() -> None:
 
 
 def test_bad_names() -> None:
-    with pytest.raises(ValueError, match='"ps" or "rk", found'):
-        construct(UNEVEN, "tp")
+    with pytest.raises(ValueError, match=r"basis must be .*, found 'te'"):
+        construct(UNEVEN, "te")
     with pytest.raises(ValueError, match='scaling must be "norm" or "mean", found \'max\''):
         construct(UNEVEN, "cr", scaling="max")  # type: ignore[arg-type]
 

@@ -482,3 +482,105 @@ def test_the_conditional_covariance_of_the_derivation_is_the_inverse_here() -> N
     for j in range(A.shapes[0].levels):
         block = dense[2 * j : 2 * j + 2, 2 * j : 2 * j + 2]
         assert_allclose(f.M[:, :, j], block, rtol=1e-8)
+
+
+# ---- terms of one level ----
+
+
+def drawn(levels: int, k: int, rng: np.random.Generator) -> Factor:
+    """Draw a term of the given size over 40 rows."""
+    codes = np.arange(40) % levels
+    effects = tuple(rng.standard_normal((k, 40)))
+    return Factor(codes, effects, Shape(levels, Full(k)))
+
+
+def dense_columns(factor: Factor) -> FloatArray:
+    """Columns of Z, those of a level beside each other."""
+    levels = np.arange(factor.shape.levels)
+    return np.column_stack(
+        [(factor.codes == level) * effect for level in levels for effect in factor.effects]
+    )
+
+
+SIZES = {
+    "one smooth": [(1, 3)],
+    "smooths": [(1, 2), (1, 4), (1, 3)],
+    "groups and smooths": [(1, 3), (4, 2), (1, 2), (3, 1), (1, 1)],
+    "a group and a smooth": [(5, 1), (1, 3)],
+    "groups": [(3, 2), (5, 2)],
+}
+
+
+@pytest.mark.parametrize("weights", ["none", "positive", "signed"])
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_cross_products_are_those_of_dense_columns(
+    sizes: list[tuple[int, int]], weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked, "ROWS", 7)  # the rows are in several blocks, the last is shorter
+    rng = np.random.default_rng(11)
+    factors = [drawn(levels, k, rng) for levels, k in sizes]
+    X, y = rng.standard_normal((40, 2)), rng.standard_normal(40)
+    w = {"none": None, "positive": rng.uniform(1, 2, 40), "signed": rng.standard_normal(40)}[
+        weights
+    ]
+    A = cross_products(factors, X, y, w, slack=0.25)
+    head, others = A.parted(factors)
+    Z_h = dense_columns(head)
+    Z_t = np.column_stack([*(dense_columns(f) for f in others), X, y])
+    root = np.ones(40) if w is None else w
+    want = Z_t.T @ (root[:, None] * Z_t)
+    want[-1, -1] += 0.25
+    assert_allclose(A.tail, want, rtol=0, atol=1e-12)
+    k, J = head.shape.k, head.shape.levels
+    blocks = (Z_h.T @ (root[:, None] * Z_h)).reshape(J, k, J, k)
+    assert_allclose(A.head, blocks[range(J), :, range(J)].transpose(1, 2, 0), rtol=0, atol=1e-12)
+    border = (Z_h.T @ (root[:, None] * Z_t)).reshape(J, k, -1)
+    assert_allclose(A.dense, border[:, :, A.m :].transpose(1, 2, 0), rtol=0, atol=1e-12)
+    assert len(A.sparse) == (k if A.m else 0)
+    for a, rows in enumerate(A.sparse):
+        assert_allclose(rows.toarray(), border[:, a, : A.m], rtol=0, atol=1e-12)
+    # another response
+    again = A.with_response(factors, X, y[::-1], w)
+    direct = cross_products(factors, X, y[::-1], w)
+    assert_allclose(again.tail, direct.tail, rtol=0, atol=1e-12)
+    assert_allclose(again.dense, direct.dense, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", SIZES.values(), ids=SIZES)
+def test_row_variances_are_those_of_dense_columns(
+    sizes: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(blocked, "ROWS", 7)
+    rng = np.random.default_rng(14)
+    factors = [drawn(levels, k, rng) for levels, k in sizes]
+    X, y, w = rng.standard_normal((40, 2)), rng.standard_normal(40), rng.uniform(1, 2, 40)
+    T = [np.tril(rng.standard_normal((f.shape.k, f.shape.k))) for f in factors]
+    f = cross_products(factors, X, y, w).factorize(T)
+    ZLambda = np.column_stack(
+        [
+            dense_columns(factor) @ np.kron(np.eye(factor.shape.levels), T_f)
+            for factor, T_f in zip(factors, T, strict=True)
+        ]
+    )
+    A = ZLambda.T @ (w[:, None] * ZLambda) + np.eye(ZLambda.shape[1])
+    want = np.einsum("ij,ji->i", ZLambda, np.linalg.solve(A, ZLambda.T))
+    assert_allclose(f.row_variances(factors), want, rtol=1e-9)
+
+
+def test_a_column_that_is_zero_in_a_level_stays_in_the_pattern() -> None:
+    rng = np.random.default_rng(12)
+    group, smooth = drawn(4, 2, rng), drawn(1, 3, rng)
+    effects = tuple(np.where(group.codes == 2, 0.0, z) for z in smooth.effects)
+    factors = [group, replace(smooth, effects=effects)]
+    X, y = np.ones((40, 1)), rng.standard_normal(40)
+    A = cross_products(factors, X, y)
+    assert [rows.nnz for rows in A.sparse] == [12, 12]
+
+
+@pytest.mark.parametrize("levels", [1, 4])
+def test_sums_and_products_of_a_term_are_those_of_its_columns(levels: int) -> None:
+    rng = np.random.default_rng(13)
+    term, r = drawn(levels, 3, rng), rng.standard_normal(40)
+    Z, b = dense_columns(term), rng.standard_normal((levels, 3))
+    assert_allclose(term.sums(r).ravel(), Z.T @ r, rtol=0, atol=1e-12)
+    assert_allclose(term.times(b), Z @ b.ravel(), rtol=0, atol=1e-12)

@@ -23,8 +23,15 @@ LOADERS = {
     "pastes": ms.load_pastes,
     "dyestuff": ms.load_dyestuff,
     "mcycle": ms.load_mcycle,
+    "ethanol": ms.load_ethanol,
+    "co2": ms.load_co2,
+    "columbus": ms.load_columbus,
+    "meuse": ms.load_meuse,
+    "bodyfat": ms.load_bodyfat,
 }
 PACKED = {"insteval"}
+MORE = {"columbus_neighbours", "columbus_polygons"}  # files that a data set has besides its own
+LABELS = {"subject", "country", "trt", "dept", "id", "batch", "cask", "sample", "district"}
 
 
 @pytest.fixture(params=LOADERS)
@@ -65,11 +72,12 @@ def test_readme_lists_every_csv_file() -> None:
     assert set(files_in_readme()) == {path.name for path in DATA.glob("*.csv*")}
 
 
-@pytest.mark.parametrize("name", LOADERS)
+@pytest.mark.parametrize("name", [*LOADERS, *sorted(MORE)])
 def test_file_has_the_rows_and_the_checksum_of_the_readme(name: str) -> None:
     rows, checksum = files_in_readme()[file_name(name)]
     assert sha256((DATA / file_name(name)).read_bytes()).hexdigest() == checksum
-    assert len(unpacked(name).splitlines()) - 1 == rows == len(LOADERS[name]())
+    assert len(unpacked(name).splitlines()) - 1 == rows
+    assert name in MORE or len(LOADERS[name]()) == rows
 
 
 @pytest.mark.parametrize("name", sorted(PACKED))
@@ -79,7 +87,9 @@ def test_readme_has_the_checksum_of_the_unpacked_text(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOADERS)
 def test_readme_lists_the_columns_with_their_units(name: str) -> None:
-    listed = re.findall(r"^\| (\w+) \| `(\w+)` \| .* \| (\w*) ?\|$", section(name), re.MULTILINE)
+    listed = re.findall(
+        r"^\| (\w+) \| `(\w+)` \| .* \| ([\w/ ]*?) ?\|$", section(name), re.MULTILINE
+    )
     dataset = LOADERS[name]()
     header = unpacked(name).decode("utf-8").splitlines()[0].replace('"', "")
     assert [csv_name for csv_name, _, _ in listed] == header.split(",")
@@ -90,12 +100,12 @@ def test_readme_lists_the_columns_with_their_units(name: str) -> None:
         assert told[0].endswith(f"[{unit}]") if unit else not told[0].endswith("]")
 
 
-@pytest.mark.parametrize("name", sorted(LOADERS.keys() - PACKED))
+@pytest.mark.parametrize("name", sorted((LOADERS.keys() | MORE) - PACKED))
 def test_readme_quotes_the_r_call_that_wrote_the_file(name: str) -> None:
     folder = DATA.parent / "tests" / "reference"
     scripts = "\n".join(
         (folder / script).read_text(encoding="utf-8")
-        for script in ("make_reference.R", "make_families.R", "make_inference.R")
+        for script in ("make_reference.R", "make_families.R", "make_inference.R", "make_terms.R")
     )
     call = re.search(rf'write\.csv\(\w+, "\.\./data/{name}\.csv".*\)', scripts)
     assert call is not None
@@ -117,6 +127,11 @@ def test_readme_quotes_the_r_call_that_wrote_the_file(name: str) -> None:
         ("pastes", 60, 4),
         ("dyestuff", 30, 2),
         ("mcycle", 133, 2),
+        ("ethanol", 88, 3),
+        ("co2", 468, 3),
+        ("columbus", 49, 6),
+        ("meuse", 155, 4),
+        ("bodyfat", 71, 10),
     ],
 )
 def test_shape(name: str, rows: int, n_columns: int) -> None:
@@ -136,7 +151,7 @@ def test_records_are_frozen_and_arrays_read_only(dataset: ms.Dataset) -> None:
 
 def test_columns_hold_numbers_or_labels(dataset: ms.Dataset) -> None:
     for name, column in columns(dataset).items():
-        label = name in {"subject", "country", "trt", "dept", "id", "batch", "cask", "sample"}
+        label = name in LABELS
         assert column.dtype.kind == "U" if label else column.dtype in (np.float64, np.int64)
 
 
@@ -299,6 +314,87 @@ def test_mcycle_has_the_measurements_of_the_accident() -> None:
     assert (mcycle.accel.min(), mcycle.accel.max()) == (-134, 75)
     assert len(np.unique(mcycle.time)) == 94
     assert np.all(np.diff(mcycle.time) >= 0)
+
+
+def test_ethanol_has_five_compression_ratios() -> None:
+    ethanol = ms.load_ethanol()
+    # R 4.2.2, lattice: ethanol[c(1, 2, 88), ], table(ethanol$C), range(ethanol$E)
+    rows = np.transpose([ethanol.nox, ethanol.compression, ethanol.equivalence])[[0, 1, -1]]
+    assert rows.tolist() == [[3.741, 12, 0.907], [2.295, 12, 0.761], [1.9, 18, 0.655]]
+    values, counts = np.unique(ethanol.compression, return_counts=True)
+    assert values.tolist() == [7.5, 9, 12, 15, 18]
+    assert counts.tolist() == [22, 17, 14, 19, 16]
+    assert (ethanol.equivalence.min(), ethanol.equivalence.max()) == (0.535, 1.232)
+
+
+def test_co2_has_every_month_of_39_years() -> None:
+    air = ms.load_co2()
+    assert air.month.tolist() == 39 * list(range(1, 13))
+    np.testing.assert_allclose(air.year, 1959 + np.arange(468) / 12, rtol=0, atol=1e-8)
+    # help(co2): February to April 1964 are interpolated
+    gap = air.co2[(air.year > 1963.99) & (air.year < 1964.4)]
+    np.testing.assert_allclose(np.diff(gap), np.diff(gap).mean(), rtol=0, atol=0.01)
+    # R 4.2.2: co2[c(1, 468)], mean(co2)
+    assert air.co2[[0, -1]].tolist() == [315.42, 364.34]
+    assert round(float(air.co2.mean()), 4) == 337.0535
+
+
+def test_columbus_has_its_districts_their_neighbors_and_borders() -> None:
+    columbus = ms.load_columbus()
+    assert columbus.district.tolist() == [str(i) for i in range(49)]
+    # R 4.2.2, mgcv: columb[c(1, 49), ], mean(columb$crime)
+    assert columbus.crime[[0, -1]].tolist() == [15.72598, 22.541491]
+    assert round(float(columbus.crime.mean()), 6) == 35.128824
+    first, second = columbus.pairs.T.astype(int)
+    assert np.all(first < second)
+    assert len(set(zip(first.tolist(), second.tolist(), strict=True))) == 118
+    assert set(first) | set(second) == set(range(49))
+    assert list(columbus.polygons) == columbus.district.tolist()
+    assert sum(map(len, columbus.polygons.values())) == 1202
+    with pytest.raises(ValueError, match="read-only"):
+        columbus.pairs[0] = columbus.pairs[1]
+    with pytest.raises(ValueError, match="read-only"):
+        columbus.polygons["0"][0] = 0.0
+
+
+def test_neighbors_in_columbus_share_a_point_of_their_borders() -> None:
+    columbus = ms.load_columbus()
+    points = {d: set(map(tuple, xy.tolist())) for d, xy in columbus.polygons.items()}
+    touching = {(a, b) for a in points for b in points if int(a) < int(b) and points[a] & points[b]}
+    assert set(map(tuple, columbus.pairs.tolist())) == touching
+
+
+def test_rows_of_nan_divide_the_parts_of_a_district() -> None:
+    polygons = ms.load_columbus().polygons
+    assert [d for d, xy in polygons.items() if np.isnan(xy).any()] == ["1"]
+    between = np.isnan(polygons["1"])
+    assert between.all(axis=1).sum() == 1
+    assert between.sum() == 2
+    # every part is closed
+    (at,) = np.flatnonzero(between[:, 0])
+    for part in (polygons["1"][:at], polygons["1"][at + 1 :], polygons["20"]):
+        assert part[0].tolist() == part[-1].tolist()
+
+
+def test_meuse_has_the_samples() -> None:
+    meuse = ms.load_meuse()
+    # R 4.2.2, sp: meuse[c(1, 155), c("x", "y", "zinc", "dist")], mean(log(meuse$zinc))
+    assert meuse.zinc[[0, -1]].tolist() == [1022, 375]
+    assert [meuse.x[0], meuse.y[0]] == [181072, 333611]
+    assert meuse.distance[0] == 0.00135803
+    assert round(float(np.log(meuse.zinc).mean()), 6) == 5.885776
+    assert len(np.unique(np.transpose([meuse.x, meuse.y]), axis=0)) == 155
+
+
+def test_bodyfat_has_the_model_of_its_paper() -> None:
+    fat = ms.load_bodyfat()
+    # R 4.2.2, TH.data: coef(lm(DEXfat ~ hipcirc + kneebreadth + anthro3a, bodyfat))
+    fit = ms.lmm(
+        fat.dexfat,
+        ms.linear(hipcirc=fat.hipcirc, kneebreadth=fat.kneebreadth, anthro3a=fat.anthro3a),
+    )
+    expected = [-75.23478397, 0.5115263986, 1.901990425, 8.909637465]
+    np.testing.assert_allclose(fit.beta, expected, rtol=1e-8)
 
 
 def test_a_data_set_is_data_with_names() -> None:

@@ -372,6 +372,77 @@ def test_each_curve_is_checked_on_its_own_rows() -> None:
     assert_allclose(both.edf, [shared.edf["g.1"]])
 
 
+def test_neighbors_over_two_covariates_are_the_three_nearest() -> None:
+    # R 4.2.2, mgcv 1.8-41: r the residuals of gam(nox ~ t2(compression, equivalence, bs = "cr",
+    # k = c(5, 8)), method = "REML"), ni <- mgcv:::nearest(3, scale(cbind(equivalence,
+    # compression)))$ni, mean((r - r[ni])^2) / 2 / mean(r^2); its k.check scales by slopes instead
+    fit = surface_of_ethanol(k=(5, 8))
+    check = fit.basis_check(50, seed=1)
+    assert check.names == ["t2(compression, equivalence)"]
+    assert check.columns.tolist() == [39]
+    assert_allclose(check.edf, [17.4975], rtol=1e-5)
+    assert_allclose(check.index, [1.12803521512], rtol=1e-6)
+    narrow = surface_of_ethanol(k=(3, 3)).basis_check(200, seed=1)
+    assert narrow.index[0] < 0.8
+    assert_allclose(narrow.p, 1 / 201)
+
+
+def surface_of_ethanol(k: tuple[int, int]) -> ms.Fit:
+    ethanol = ms.load_ethanol()
+    columns = {"compression": ethanol.compression, "equivalence": ethanol.equivalence}
+    return ms.lmm(ethanol.nox, ms.smooth(columns, basis="t2", k=k))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_neighbors_of_a_surface_are_of_its_level_and_whatever_the_units(shared: bool) -> None:
+    rng = np.random.default_rng(8)
+    x, z = rng.uniform(size=(2, 60))
+    g = np.tile(["a", "b"], 30)
+    x[:8:2], z[:8:2] = 3.0, 3.0  # four rows of a at one place
+    y = np.sin(9 * x) * z + 0.1 * rng.normal(size=60)
+
+    def check(unit: float, rows: Any) -> Any:
+        smooth = ms.smooth(
+            x=unit * x[rows], z=z[rows], by={"g": g[rows]}, basis="t2", k=3, shared=shared
+        )
+        return ms.lmm(y[rows], ms.linear(g=g[rows]), smooth)
+
+    fit = check(1.0, np.arange(60))
+    found = fit.basis_check(50, seed=1)
+    r = scaled_residuals(fit)
+    at = np.column_stack([x / x.std(), z / z.std()])
+    apart = []
+    for level in "ab":
+        own = np.flatnonzero(g == level)
+        distance = np.linalg.norm(at[own, None] - at[own], axis=2)
+        np.fill_diagonal(distance, np.inf)
+        nearest = own[np.argsort(distance, axis=1, kind="stable")[:, :3]]
+        apart.append((r[own, None] - r[nearest]) ** 2)
+    if shared:
+        expected = [np.mean(apart) / 2 / np.mean(r**2)]
+    else:
+        expected = [
+            np.mean(d) / 2 / np.mean(r[g == level] ** 2)
+            for d, level in zip(apart, "ab", strict=True)
+        ]
+    assert_allclose(found.index, expected, rtol=1e-10)
+    assert len(found.names) == len(expected)
+    assert_allclose(
+        found.edf.sum(), sum(edf for term, edf in fit.edf.items() if term != "fixed"), rtol=1e-12
+    )
+    again = check(1000.0, rng.permutation(60)).basis_check(50, seed=1)
+    assert_allclose(again.index, found.index, rtol=1e-4)
+
+
+def test_many_rows_at_one_place_are_neighbors() -> None:
+    rng = np.random.default_rng(9)
+    x, z = (np.repeat(each, 12) for each in rng.uniform(size=(2, 10)))
+    # at a place all have the same error, and the nearest of a row are others at its place
+    y = np.repeat(rng.normal(size=10), 12)
+    check = ms.lmm(y, ms.smooth(x=x, z=z, basis="t2", k=3)).refit(theta=[0.0] * 3).basis_check(20)
+    assert_allclose(check.index, 0, atol=1e-20)
+
+
 def test_the_order_of_the_rows_does_not_matter() -> None:
     rng = np.random.default_rng(6)
     x = rng.permutation(80) / 80

@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
 
-from mixedsmooth.explore import Explorable, explorable, explorable_rows
+from mixedsmooth.explore import Explorable, explorable, explorable_map, explorable_rows
 
 FloatArray = NDArray[np.float64]
 
@@ -22,6 +22,12 @@ CAPTIONS = [f"λ = {value:.2g}, 0 < EDF & so on" for value in VALUES]
 NAMES = [f"driver {j}" for j in range(18)]
 RAW = np.linspace(-80, 70, 18)
 KEPT = np.linspace(0, 1, 31)
+OUTLINES = np.array(
+    [[0, 0], [0, 1], [1, 1], [1, 0], [np.nan, np.nan], [1, 0], [1, 1], [3, 1], [3, 0]]
+)
+CENTERS = np.array([[0.5, 0.5], [2, 0.5]])
+RATES = np.array([4.0, 16.0])
+MIXED = RATES + np.outer(KEPT, [6.0, -6.0])
 
 
 def curve() -> Explorable:
@@ -37,7 +43,13 @@ def rows() -> Explorable:
     )
 
 
-PICTURES = pytest.mark.parametrize("make", [curve, rows])
+def districts() -> Explorable:
+    return explorable_map(
+        OUTLINES, CENTERS, RATES, MIXED, KEPT, size="rate <per 1000>", label="strength", start=2
+    )
+
+
+PICTURES = pytest.mark.parametrize("make", [curve, rows, districts])
 Make = Callable[[], Explorable]
 
 
@@ -158,6 +170,31 @@ def test_dots_move_in_their_rows_and_reach_the_rings() -> None:
     assert [text for text in texts if text in NAMES] == NAMES
 
 
+def test_areas_are_numbers_and_the_map_keeps_its_proportions() -> None:
+    picture = districts()
+    rings = [
+        [float(circle.attrib[name]) for name in ("cx", "cy", "r")]
+        for circle in tree(picture).iter("circle")
+    ]
+    *on_map, small, large = np.array(rings)  # the last two are the key
+    unit = np.diff([ring[0] for ring in on_map])[0] / 1.5  # of the map, in the viewBox's
+    square = tree(picture).findall(".//{*}path")[0].attrib["d"]
+    (left, bottom), (_, top), (right, _), _ = np.array(
+        [float(number) for number in re.findall(r"[-\d.]+", square)]
+    ).reshape(4, 2)
+    assert_allclose([right - left, bottom - top], unit, atol=1)
+    assert_allclose((on_map[1][2] / on_map[0][2]) ** 2, RATES[1] / RATES[0], rtol=0.02)
+    for (path, _), mixed in zip(frames(picture), MIXED, strict=True):
+        found = re.findall(r"M(\d+) (\d+)a(\d+) ", path)
+        for (x, y, r), rate, ring in zip(found, mixed, on_map, strict=True):
+            assert_allclose([int(x) + int(r), int(y)], 10 * ring[:2], atol=1)
+            assert_allclose((int(r) / 10 / on_map[0][2]) ** 2, rate / RATES[0], rtol=0.03)
+    assert {path.get("fill") for path in tree(picture).findall(".//{*}g/{*}path")} == {"none"}
+    texts = [text.text for text in tree(picture).iter("text")]
+    assert texts == ["4", "16", "rate <per 1000>"]
+    assert_allclose((large[2] / small[2]) ** 2, 4, rtol=0.03)
+
+
 @PICTURES
 def test_everything_is_inside_the_picture(make: Make) -> None:
     picture = make()
@@ -222,3 +259,24 @@ def test_bad_rows_are_refused(change: dict[str, object], message: str) -> None:
     good = {"rows": ["a", "b"], "fixed": [1, 2], "moving": np.zeros((2, 2)), "values": [0, 1]}
     with pytest.raises(ValueError, match=message):
         explorable_rows(**(good | change), xlabel="x", label="λ")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"outlines": [1.0, 2.0]}, "outlines must have two columns, x and y, found shape"),
+        ({"outlines": [[0, 0], [np.nan, 1]]}, "outlines has 1 value"),
+        ({"at": np.zeros((3, 2))}, r"at has shape \(3, 2\); give 2 rows"),
+        ({"moving": np.zeros((2, 3))}, r"moving has shape \(2, 3\)"),
+        ({"moving": [[1, 2], [1, -2]]}, "shown as areas; give positive numbers, found -2 to 2"),
+        ({"fixed": [0, 0], "moving": np.zeros((2, 2))}, "positive numbers, found 0 to 0"),
+        ({"start": 5}, "start must be a frame"),
+    ],
+)
+def test_bad_maps_are_refused(change: dict[str, object], message: str) -> None:
+    good = {
+        "outlines": OUTLINES, "at": CENTERS, "fixed": [1, 2], "moving": np.ones((2, 2)),
+        "values": [0, 1],
+    }  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        explorable_map(**(good | change), size="x", label="λ")  # type: ignore[arg-type]

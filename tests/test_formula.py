@@ -14,7 +14,8 @@ import pytest
 
 import mixedsmooth as ms
 from mixedsmooth.model.formula import glmm_formula, lmm_formula, read_formula
-from mixedsmooth.model.terms import Intercept, Linear, read
+from mixedsmooth.model.parts import Intercept, read
+from mixedsmooth.model.terms import Linear
 
 Data = dict[str, Any]
 
@@ -365,6 +366,26 @@ def test_a_factor_has_the_reference_that_is_asked_for(data: Data) -> None:
         ),
         ("s(log(w), k=5)", lambda d: ms.smooth({"log(w)": np.log(d["w"])}, k=5)),
         ("s(w / 2, k=5)", lambda d: ms.smooth({"w/2": d["w"] / 2}, k=5)),
+        ("s(x, w, k=12)", lambda d: ms.smooth(x=d["x"], w=d["w"], basis="tp", k=12)),
+        (
+            "s(w, x, bs='gp', k=12, kernel='spherical', range=0.5, trend=FALSE)",
+            lambda d: ms.smooth(
+                w=d["w"], x=d["x"], basis="gp", k=12, kernel="spherical", range=0.5, trend=False
+            ),
+        ),
+        (
+            "s(x, k=6, bs='cc', period=c(-10, 10.5))",
+            lambda d: ms.smooth(x=d["x"], k=6, basis="cc", period=(-10, 10.5)),
+        ),
+        ("t2(x, w, k=c(4, 3))", lambda d: ms.smooth(x=d["x"], w=d["w"], basis="t2", k=(4, 3))),
+        (
+            "t2(x, log(w), bs='cr', k=4)",
+            lambda d: ms.smooth({"x": d["x"], "log(w)": np.log(d["w"])}, basis="t2", k=4),
+        ),
+        (
+            "s(x, w, k=8, by=dose)",
+            lambda d: ms.smooth(x=d["x"], w=d["w"], basis="tp", k=8, by={"dose": d["dose"]}),
+        ),
     ],
 )
 def test_a_smooth_is_that_of_smooth(data: Data, text: str, term: Any) -> None:
@@ -551,9 +572,20 @@ def random_terms(rng: np.random.Generator, data: Data) -> list[Any]:
         kwargs |= {"shared": True} if "dose" in kwargs.get("by", {}) and rng.random() < 0.5 else {}
         kwargs |= {"scaling": "mean"} if rng.random() < 0.3 else {}
         options.append(ms.smooth({"w": data["w"]}, **kwargs))
+    if rng.random() < 0.4:
+        choices: list[dict[str, Any]] = [
+            {"basis": "t2", "k": (4, 3)},
+            {"basis": "t2", "k": 3},
+            {"basis": "tp", "k": 9},
+            {"basis": "gp", "k": 9, "range": 1.25, "kernel": "exponential"},
+            {"basis": "gp", "k": 9, "range": 2, "trend": False},
+        ]
+        surface = choices[rng.integers(len(choices))]
+        options.append(ms.smooth({"x": data["x"], "body mass": data["w"]}, **surface))
     return [options[i] for i in rng.permutation(len(options))]
 
 
+@pytest.mark.filterwarnings("ignore:.* is a coefficient of:UserWarning")
 @pytest.mark.parametrize("seed", range(40))
 def test_a_fit_by_terms_is_that_of_its_formula(data: Data, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -607,8 +639,9 @@ def test_what_no_formula_says_has_none(data: Data) -> None:
         ("y ~ C(dose)", "C(dose) (character 5)", r"write factor\(x\)"),
         ("y ~ as.factor(dose)", "as.factor(dose) (character 5)", r"write factor\(x\)"),
         ("y ~ ns(x, 3)", "ns(x, 3) (character 5)", r"write s\(x\)"),
-        ("y ~ te(x, z)", "te(x, z) (character 5)", r"write s\(x\)"),
-        ("y ~ ti(x, z)", "ti(x, z) (character 5)", r"write s\(x\)"),
+        ("y ~ te(x, z)", "te(x, z) (character 5)", r"write t2\(x, z\)"),
+        ("y ~ ti(x, z)", "ti(x, z) (character 5)", r"write t2\(x, z\)"),
+        ("y ~ gp(x)", "gp(x) (character 5)", r'write s\(x, z, bs="gp"\)'),
         ("y ~ lag(x)", "lag(x) (character 5)", "not known; put its values in a column"),
         ("y ~ log(foo(x))", "foo(x) (character 9)", "function foo is not known"),
         ("y ~ log(poly(x, 2))", "poly(x, 2) (character 9)", "stands alone"),
@@ -663,13 +696,29 @@ def test_what_no_formula_says_has_none(data: Data) -> None:
         ("y ~ (0 | c)", "0 | c (character 6)", r"\(0 \| c\) has no effect; write \(1 \| c\)"),
         ("y ~ (dose || c)", "dose || c (character 6)", r"write \(1 \| c\) \+ \(0 \+ dose \| c\)"),
         ("y ~ (poly(x, 2) || c)", "poly(x, 2) || c (character 6)", "keeps the effects of poly"),
-        ("y ~ s()", "s() (character 5)", "takes one covariate by name, found 0"),
+        ("y ~ s()", "s() (character 5)", "takes covariates by name"),
         ("y ~ s(x, x)", "s(x, x) (character 5)", "a covariate stands here twice"),
         ("y ~ s(poly(x, 2))", "poly(x, 2) (character 7)", "2 columns, and one belongs here"),
         ("y ~ s(dose)", "s(dose) (character 5)", "numbers only, found text"),
         ("y ~ s(x, k=500)", "s(x, k=500) (character 5)", "distinct values, fewer than"),
         ("y ~ s(x, k=2.5)", "s(x, k=2.5) (character 5)", "k must be"),
-        ("y ~ s(x, bs='tp')", "s(x, bs='tp') (character 5)", 'basis must be "cr", "cs"'),
+        ("y ~ s(x, bs='te')", "s(x, bs='te') (character 5)", 'basis must be "cr", "cs"'),
+        (
+            "y ~ s(x, k=5, period=c(0, 1))",
+            "s(x, k=5, period=c(0, 1)) (character 5)",
+            "period is an option of basis 'cc'",
+        ),
+        (
+            "y ~ s(x, z, bs='gp', m=c(3, 10))",
+            "c(3, 10) (character 24)",
+            "no option m here; .*kernel",
+        ),
+        ("y ~ s(x, z, bs='mrf')", "s(x, z, bs='mrf') (character 5)", "precision=neighbours"),
+        ("y ~ s(x, z, bs='t2')", "s(x, z, bs='t2') (character 5)", r"write t2\(x, z\)"),
+        ("y ~ t2(x, z, bs='ps')", "'ps' (character 17)", 'have the basis "cr"; leave bs out'),
+        ("y ~ t2(x)", "t2(x) (character 5)", "takes two covariates or more, found x alone"),
+        ("y ~ t2(x, z, k=c(5, 5, 5))", "t2(x, z, k=c(5, 5, 5)) (character 5)", "k has 3 number"),
+        ("y ~ t2(x, z, k=c(5, z))", "z (character 21)", "a number, a text in quotes"),
         ("y ~ s(c, bs='re')", "s(c, bs='re') (character 5)", r"write \(1 \| g\)"),
         ("y ~ s(x, c, bs='fs')", "s(x, c, bs='fs') (character 5)", "by=g, shared=True"),
         ("y ~ s(x, fx=TRUE)", "TRUE (character 13)", r"s\(\) has no option fx here; it has bs, k"),

@@ -22,7 +22,8 @@ from mixedsmooth.model import blocked, laplace, problem
 from mixedsmooth.model.covariance import pack_slopes, unpack
 from mixedsmooth.model.engine import indicators
 from mixedsmooth.model.families import Binomial, Family, Poisson
-from mixedsmooth.model.terms import Data, Term
+from mixedsmooth.model.parts import Data
+from mixedsmooth.model.terms import Term
 from tests.test_laplace import saturated
 
 FloatArray = NDArray[np.float64]

@@ -86,7 +86,10 @@ def test_modules_of_a_chapter_link_it() -> None:
         "[](03_likelihood.md).\n"
     ) in filled("api")
     kernels = filled("api").split("`mixedsmooth.kernels`")[1].split("\n")[0]
-    assert kernels == ": the code of [](08_spline.md), [](09_mixed_smooth.md) and [](10_gamm.md)."
+    assert kernels == (
+        ": the code of [](08_spline.md), [](09_mixed_smooth.md), [](10_gamm.md) and "
+        "[](12_every_term.md)."
+    )
 
 
 def test_words_are_joined() -> None:

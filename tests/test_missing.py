@@ -356,7 +356,7 @@ def test_a_covariate_may_be_called_as_an_argument() -> None:
 def test_a_curve_may_be_multiplied_by_its_own_covariate() -> None:
     x: Any = [None if i == 3 else float(i % 7) for i in range(20)]
     term = ms.smooth(x=x, k=5, by={"x": x})
-    fit = ms.lmm(np.cos(np.arange(20.0)), term, missing="drop")
+    fit = ms.lmm(np.cos(np.arange(20.0)), ms.linear(x=x), term, missing="drop")
     assert_array_equal(fit.rows, np.delete(np.arange(20), 3))
     other: Any = [None if i == 3 else 2.0 for i in range(20)]
     with pytest.raises(ValueError, match=r"x names two different columns, 0\.0 and 2\.0 in row 0"):

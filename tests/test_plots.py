@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import matplotlib as mpl
@@ -9,6 +10,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.path import Path
 from matplotlib.text import Annotation, Text
 from matplotlib.transforms import Bbox
 from numpy.typing import NDArray
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 import mixedsmooth as ms
 from mixedsmooth import plots
 from mixedsmooth.derivations.likelihood import grouping_columns
+from mixedsmooth.model.curves import Surface
 
 mpl.use("Agg")
 
@@ -34,6 +37,19 @@ def bowl(theta: Any, y: Any, X: Any, Z: Any) -> float:
 
 
 PATH = np.log([[20.0, 40.0], [50.0, 35.0], [30.0, 33.0], [36.0, 31.0]])
+
+GRID_X, GRID_Y = np.linspace(8.0, 18.0, 30), np.linspace(0.5, 1.25, 20)
+HILL = 5 * np.exp(-((GRID_Y - 0.9) ** 2) / 0.03) + 0.1 * GRID_X[:, None]
+SURFACE = Surface(
+    "s(compression, equivalence)",
+    ("compression", "equivalence"),
+    (GRID_X, GRID_Y),
+    HILL - 3,
+    0.1 + 0.01 * (GRID_X[:, None] - 13) ** 2 + 0.3 * (GRID_Y - 0.9) ** 2,
+    9.0,
+)
+ETHANOL, COLUMBUS = ms.load_ethanol(), ms.load_columbus()
+CRIME = dict(zip(COLUMBUS.district, COLUMBUS.crime, strict=True))
 
 Draw = Callable[[Axes | None], Axes]
 FIGURES: dict[str, Draw] = {
@@ -62,6 +78,13 @@ FIGURES: dict[str, Draw] = {
     "shrinkage": lambda ax: plots.shrinkage(EFFECTS, 0.6 * EFFECTS, SUBJECTS, ax),
     "shrinkage_factor_curve": lambda ax: plots.shrinkage_factor_curve(
         1.166, ax, group_sizes=[1, 2, 9, 10]
+    ),
+    "surface": lambda ax: plots.surface(
+        SURFACE, ax, points=ETHANOL, near=0.1, label="NOx [µg/J]", xlabel="compression ratio"
+    )[0],
+    "map": lambda ax: plots.map(COLUMBUS.polygons, CRIME, ax, annotate=True, label="crimes"),
+    "map, marked": lambda ax: plots.map(
+        COLUMBUS.polygons, {"3": 1.0, "4": -2.5}, ax, mark=["4"], marked="below zero"
     ),
 }
 each_figure = pytest.mark.parametrize("draw", FIGURES.values(), ids=FIGURES.keys())
@@ -328,6 +351,135 @@ def surface(X: Any, **options: Any) -> Axes:
     return plots.likelihood_surface(
         y, X, Z, **{"optimum": (36.0, 31.0), "negloglik": bowl, **options}
     )
+
+
+# ---- surfaces and maps ----
+
+
+def test_a_surface_has_its_first_covariate_to_the_right() -> None:
+    value = np.repeat(GRID_X[:, None], 20, axis=1)  # of the first covariate alone
+    ax, error = plots.surface(replace(SURFACE, value=value))
+    lines: Any = ax.collections[1]
+    for level, path in zip(lines.levels, lines.get_paths(), strict=True):
+        if len(path.vertices):
+            assert np.allclose(path.vertices[:, 0], level)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == SURFACE.names
+    assert (ax.get_title("left"), error.get_title("left")) == ("estimate", "standard error")
+    assert [text.get_text() for text in ax.texts] != []
+
+
+def test_lines_have_their_numbers_and_panels_their_scales() -> None:
+    axes = plots.surface(SURFACE, label="NOx")
+    figure = axes[0].figure
+    bars = [each for each in figure.axes if each not in axes]
+    assert [bar.get_xlabel() for bar in bars] == ["NOx", "NOx"]
+    for ax, values in zip(axes, (SURFACE.value, SURFACE.se), strict=True):
+        numbers = [float(text.get_text().replace("−", "-")) for text in ax.texts]
+        assert len(numbers) >= 2
+        assert all(values.min() <= number <= values.max() for number in numbers)
+    (alone,) = plots.surface(SURFACE, plt.figure().add_subplot())
+    assert alone.get_title("left") == ""
+
+
+def test_what_is_far_from_the_points_is_blank() -> None:
+    points = {"compression": [8.0, 99.0, 8.0], "equivalence": [0.5, 0.5, 9.0]}
+    ax, _ = plots.surface(SURFACE, points=points, near=0.3, equal=True)
+    filled = ax.collections[0]
+    corners = np.concatenate([path.vertices for path in filled.get_paths()])
+    away = (corners - [8.0, 0.5]) / [10.0, 0.75]
+    assert 0.2 < np.linalg.norm(away, axis=1).max() <= 0.3 + 1e-9
+    (dots,) = ax.get_lines()
+    assert xy(dots).tolist() == [[8.0, 0.5]]  # the others are outside of the grids
+    assert ax.get_aspect() == 1.0
+
+
+@pytest.mark.parametrize("value", [0.0, 5.0, -1e-9, 1e9])
+def test_a_flat_surface_is_drawn(value: float) -> None:
+    flat = np.full_like(HILL, value)
+    assert len(plots.surface(replace(SURFACE, value=flat, se=0 * flat))) == 2
+
+
+def square(low: float, high: float) -> NDArray[np.float64]:
+    return np.array([[low, low], [high, low], [high, high], [low, high], [low, low]])
+
+
+def test_a_hole_stays_blank_whichever_way_it_is_drawn() -> None:
+    gap = np.full((1, 2), np.nan)
+    for outer in (square(0, 9), square(0, 9)[::-1]):
+        for inner in (square(3, 6), square(3, 6)[::-1]):
+            ring = np.concatenate([outer, gap, inner, gap, square(4, 5), gap, square(20, 21)])
+            ax = plots.map({"ring": ring}, {"ring": 1.0})
+            (fill,) = ax.collections[:1]
+            (path,) = fill.get_paths()
+            areas = []
+            for part in path.to_polygons():
+                x, y = np.asarray(part)[:-1].T
+                areas.append(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) / 2)
+            # the hole the other way round, and the island in it as the rest
+            assert np.allclose(areas, [81, -9, 1, 1])
+            plt.close()
+
+
+def test_a_map_is_darker_where_values_are_higher() -> None:
+    ax = plots.map(COLUMBUS.polygons, CRIME, limits=(0, 80), label="crimes")
+    fill = ax.collections[0]
+    ax.figure.canvas.draw()
+    light = lightness(np.asarray(fill.get_facecolor())[:, :3])
+    order = np.argsort(list(CRIME.values()))
+    assert np.all(np.diff(light[order]) <= 1e-9)
+    assert len(np.unique(light.round(6))) > 4
+    assert ax.get_aspect() == 1.0
+    (bar,) = [each for each in ax.figure.axes if each is not ax]
+    assert bar.get_xlabel() == "crimes"
+    assert bar.get_xlim() == (0, 80)
+
+
+def test_a_map_takes_a_series() -> None:
+    pandas = pytest.importorskip("pandas")
+    shapes = {"a": square(0, 1), "b": square(1, 2)}
+    maps = [plots.map(shapes, v) for v in ({"b": 1.0, "a": 2.0}, pandas.Series([1, 2], ["b", "a"]))]
+    one, other = (np.asarray(ax.collections[0].get_array()) for ax in maps)
+    assert np.array_equal(one, other)
+
+
+def test_districts_are_marked_without_color() -> None:
+    shapes = {"a": square(0, 1), "b": square(1, 2), "c": square(2, 3)}
+    ax = plots.map(shapes, {"a": 1.0, "b": 2.0}, mark=["b"], marked="surely high", annotate=True)
+    hatches = {patch.get_hatch() for patch in ax.patches}
+    assert hatches == {"..", "////"}
+    assert ax.get_xlabel() == "dotted: no value\nhatched: surely high"
+    texts = {text.get_text(): text.get_position() for text in ax.texts}
+    assert set(texts) == {"1", "2"}
+    assert np.allclose([texts["1"], texts["2"]], [[0.5, 0.5], [1.5, 1.5]], atol=0.05)
+
+
+def test_values_are_printed_where_there_is_room() -> None:
+    shapes = {"wide": square(0, 100), "tiny": square(100, 101)}
+    ax = plots.map(shapes, {"wide": 1.0, "tiny": 2.0}, annotate=True)
+    assert [text.get_text() for text in ax.texts] == ["1"]
+    columbus = plots.map(COLUMBUS.polygons, CRIME, annotate=True)
+    for text in columbus.texts:
+        corners = text.get_window_extent().corners()
+        assert any(
+            Path(part).contains_points(columbus.transData.inverted().transform(corners)).all()
+            for path in columbus.collections[0].get_paths()
+            for part in path.to_polygons()
+        )
+
+
+def lightness(rgb: NDArray[np.float64]) -> NDArray[np.float64]:
+    """L* of CIE 1976."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    Y = linear @ [0.2126, 0.7152, 0.0722]
+    return np.asarray(116 * np.cbrt(Y) - 16)
+
+
+@pytest.mark.parametrize("name", ["_STEPS", "_ERRORS"])
+def test_scales_are_even_in_gray(name: str) -> None:
+    light = lightness(getattr(plots, name)(np.linspace(0, 1, 9))[:, :3])
+    steps = -np.diff(light)
+    assert light[0] - light[-1] > 50
+    assert np.all(np.abs(steps - steps.mean()) < 0.1 * steps.mean())
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def dense(fit: ms.Fit, frame: dict[str, Any]) -> FloatArray:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_variance_is_that_of_the_dense_formula(name: str) -> None:
-    from mixedsmooth.model.terms import read
+    from mixedsmooth.model.parts import read
 
     fit = models()[name]
     given: dict[str, Any] = {} if fit.offset is None else {"offset": NEW["days"] ** 2}

@@ -25,6 +25,13 @@ DATA_FILES = {
     "pastes.csv",
     "dyestuff.csv",
     "mcycle.csv",
+    "ethanol.csv",
+    "co2.csv",
+    "columbus.csv",
+    "columbus_neighbours.csv",
+    "columbus_polygons.csv",
+    "meuse.csv",
+    "bodyfat.csv",
     "benchmark.json",
     "coverage.json",
     "published.toml",
@@ -197,7 +204,7 @@ sys.path.insert(0, {str(site)!r})
 import mixedsmooth as ms
 from mixedsmooth import published
 assert ms.__file__.startswith({str(site)!r}), ms.__file__
-loaders = ms.load_sleepstudy, ms.load_gasoline, ms.load_volvo, ms.load_epil, ms.load_mcycle
+loaders = ms.load_sleepstudy, ms.load_gasoline, ms.load_volvo, ms.load_epil, ms.load_columbus
 print(*(len(load()) for load in loaders), len(published.entries()) > 300)
 """
     run = subprocess.run(
@@ -207,4 +214,4 @@ print(*(len(load()) for load in loaders), len(published.entries()) > 300)
         text=True,
         cwd=tmp_path,
     )
-    assert run.stdout.split() == ["180", "342", "19", "236", "133", "True"]
+    assert run.stdout.split() == ["180", "342", "19", "236", "49", "True"]

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 import mixedsmooth as ms
 from mixedsmooth.model.covariance import Diagonal, Full
-from mixedsmooth.model.terms import Data, Group, Linear, coded, read
+from mixedsmooth.model.parts import Data, coded, read
+from mixedsmooth.model.terms import Group, Linear
 
 FloatArray = NDArray[np.float64]
 

@@ -17,23 +17,33 @@ from typing import TYPE_CHECKING, Any
 from mixedsmooth import published
 from mixedsmooth.datasets import (
     Bacteria,
+    BodyFat,
+    CarbonDioxide,
+    Columbus,
     Dataset,
     Dyestuff,
     Epil,
+    Ethanol,
     Gasoline,
     InstEval,
+    Meuse,
     Motorcycle,
     Pastes,
     SleepStudy,
     Volvo,
     load_bacteria,
     load_benchmark,
+    load_bodyfat,
+    load_co2,
+    load_columbus,
     load_coverage,
     load_dyestuff,
     load_epil,
+    load_ethanol,
     load_gasoline,
     load_insteval,
     load_mcycle,
+    load_meuse,
     load_pastes,
     load_sleepstudy,
     load_volvo,
@@ -45,7 +55,8 @@ from mixedsmooth.model.fit import Fit, GeneralizedFit, RandomEffects
 from mixedsmooth.model.formula import glmm_formula, lmm_formula
 from mixedsmooth.model.glmm import glmm
 from mixedsmooth.model.lmm import lmm
-from mixedsmooth.model.terms import group, labels, linear, smooth
+from mixedsmooth.model.structures import neighbours, relationship
+from mixedsmooth.model.terms import group, labels, linear, penalized, smooth
 
 if TYPE_CHECKING:
     from mixedsmooth import exercises
@@ -62,13 +73,18 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Bacteria",
+    "BodyFat",
+    "CarbonDioxide",
+    "Columbus",
     "Dataset",
     "Dyestuff",
     "Epil",
+    "Ethanol",
     "Fit",
     "Gasoline",
     "GeneralizedFit",
     "InstEval",
+    "Meuse",
     "Motorcycle",
     "Pastes",
     "RandomEffects",
@@ -86,16 +102,24 @@ __all__ = [
     "lmm_formula",
     "load_bacteria",
     "load_benchmark",
+    "load_bodyfat",
+    "load_co2",
+    "load_columbus",
     "load_coverage",
     "load_dyestuff",
     "load_epil",
+    "load_ethanol",
     "load_gasoline",
     "load_insteval",
     "load_mcycle",
+    "load_meuse",
     "load_pastes",
     "load_sleepstudy",
     "load_volvo",
+    "neighbours",
+    "penalized",
     "published",
+    "relationship",
     "smooth",
     "variance_test",
 ]

@@ -29,6 +29,13 @@ def _column(unit: str, csv_name: str | None = None) -> Any:
     return field(metadata={"unit": unit, "csv": csv_name})
 
 
+def _read_csv(file: str) -> dict[str, tuple[str, ...]]:
+    """Read a file of the folder ``data``: its cells by column."""
+    with io.StringIO(data_path(file).read_text(encoding="utf-8")) as text:
+        header, *rows = csv.reader(text)
+    return dict(zip(header, zip(*rows, strict=True), strict=True))
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """A data set: named read-only columns of equal length.
@@ -62,9 +69,7 @@ class Dataset:
 
     @classmethod
     def _cells(cls) -> dict[str, Any]:
-        with io.StringIO(data_path(cls.file).read_text(encoding="utf-8")) as text:
-            header, *rows = csv.reader(text)
-        return dict(zip(header, zip(*rows, strict=True), strict=True))
+        return _read_csv(cls.file)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -357,6 +362,165 @@ class Motorcycle(Dataset):
     accel: FloatArray = _column("acceleration of the head [g]")
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Ethanol(Dataset):
+    """Nitrogen oxides in the exhaust of an engine that burns ethanol.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_ethanol()
+    <Ethanol: 88 rows of nox, compression, equivalence>
+    """
+
+    file: ClassVar[str] = "ethanol.csv"
+    title: ClassVar[str] = "ethanol"
+    source: ClassVar[str] = (
+        "Brinkman (1981), SAE Transactions 90, 1410-1424; by way of the R package lattice"
+    )
+
+    nox: FloatArray = _column("nitrogen oxides in the exhaust, for the energy of the fuel [ug/J]")
+    compression: FloatArray = _column("compression ratio of the engine [1]")
+    equivalence: FloatArray = _column("equivalence ratio, the richness of the mixture [1]")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CarbonDioxide(Dataset):
+    """Carbon dioxide in the air at Mauna Loa, every month from 1959 to 1997.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_co2()
+    <CarbonDioxide: 468 rows of month, year, co2>
+    """
+
+    file: ClassVar[str] = "co2.csv"
+    title: ClassVar[str] = "co2"
+    source: ClassVar[str] = (
+        "Keeling and Whorf (1997), Scripps Institution of Oceanography; by way of R's data sets"
+    )
+
+    month: IntArray = _column("month of the year, 1 to 12")
+    year: FloatArray = _column("beginning of the month, as a calendar year with its fraction [a]")
+    co2: FloatArray = _column("carbon dioxide in dry air, mean of the month [ppm]")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Columbus(Dataset):
+    """Crime in the 49 districts of Columbus, Ohio, in 1980, with their borders.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> columbus = ms.load_columbus()
+    >>> columbus
+    <Columbus: 49 rows of district, crime, income, home_value, x, y>
+    >>> columbus.pairs.shape, len(columbus.polygons)
+    ((118, 2), 49)
+    """
+
+    file: ClassVar[str] = "columbus.csv"
+    title: ClassVar[str] = "columbus"
+    source: ClassVar[str] = (
+        "Anselin (1988), Spatial Econometrics, table 12.1; by way of the R package mgcv"
+    )
+
+    district: LabelArray = _column("label of the district, 0 to 48")
+    crime: FloatArray = _column("burglaries and car thefts, for a thousand households [1/1000]")
+    income: FloatArray = _column("household income [1000 USD]")
+    home_value: FloatArray = _column("value of a home [1000 USD]")
+    x: FloatArray = _column("center, to the east, in units of the map")
+    y: FloatArray = _column("center, to the north, in units of the map")
+
+    @property
+    def pairs(self) -> LabelArray:
+        """Pairs of districts whose borders touch, each pair once: labels, (118, 2).
+
+        Examples
+        --------
+        >>> load_columbus().pairs[:3].tolist()
+        [['0', '1'], ['0', '2'], ['1', '2']]
+        """
+        pairs = np.transpose(list(_read_csv("columbus_neighbours.csv").values()))
+        pairs.setflags(write=False)
+        return pairs
+
+    @property
+    def polygons(self) -> dict[str, FloatArray]:
+        """The border of each district: points (m, 2), with a row of NaN between its parts.
+
+        A part within another one is a hole.
+
+        Examples
+        --------
+        >>> border = load_columbus().polygons["0"]
+        >>> border.shape, border.min(axis=0).round(2).tolist()
+        ((15, 2), [8.56, 14.0])
+        """
+        cells = _read_csv("columbus_polygons.csv")
+        label = np.array(cells["district"])
+        x, y = ([float(cell.replace("NA", "nan")) for cell in cells[name]] for name in ("x", "y"))
+        border = {d: np.column_stack([x, y])[label == d] for d in self.district.tolist()}
+        for points in border.values():
+            points.setflags(write=False)
+        return border
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Meuse(Dataset):
+    """Zinc in the soil of a flood plain of the river Meuse.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> ms.load_meuse()
+    <Meuse: 155 rows of x, y, zinc, distance>
+    """
+
+    file: ClassVar[str] = "meuse.csv"
+    title: ClassVar[str] = "meuse"
+    source: ClassVar[str] = (
+        "Rikken and Van Rijn (1993), Utrecht University; Burrough and McDonnell (1998); "
+        "by way of the R package sp"
+    )
+
+    x: IntArray = _column("to the east, in the Dutch grid (Rijksdriehoek) [m]")
+    y: IntArray = _column("to the north, in the Dutch grid (Rijksdriehoek) [m]")
+    zinc: IntArray = _column("zinc in the topsoil [mg/kg]")
+    distance: FloatArray = _column("distance to the river, scaled to 0 to 1 [1]")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BodyFat(Dataset):
+    """Body fat of 71 healthy women, and what is easier to measure.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> fat = ms.load_bodyfat()
+    >>> len(fat), fat.keys()[:4]
+    (71, ['age', 'dexfat', 'waistcirc', 'hipcirc'])
+    """
+
+    file: ClassVar[str] = "bodyfat.csv"
+    title: ClassVar[str] = "bodyfat"
+    source: ClassVar[str] = (
+        "Garcia et al. (2005), Obesity Research 13, 626-634; by way of the R package TH.data"
+    )
+
+    age: IntArray = _column("age [a]")
+    dexfat: FloatArray = _column("body fat, by dual-energy X-ray absorptiometry [kg]")
+    waistcirc: FloatArray = _column("circumference of the waist [cm]")
+    hipcirc: FloatArray = _column("circumference of the hip [cm]")
+    elbowbreadth: FloatArray = _column("breadth of the elbow [cm]")
+    kneebreadth: FloatArray = _column("breadth of the knee [cm]")
+    anthro3a: FloatArray = _column("sum of three logarithms of skinfolds [log]")
+    anthro3b: FloatArray = _column("sum of three logarithms of skinfolds, others [log]")
+    anthro3c: FloatArray = _column("sum of three logarithms of skinfolds, others again [log]")
+    anthro4: FloatArray = _column("sum of four logarithms of skinfolds [log]")
+
+
 def load_sleepstudy() -> SleepStudy:
     """Load the sleep study: 18 drivers, ten days each, sleep cut to three hours a night.
 
@@ -555,6 +719,113 @@ def load_mcycle() -> Motorcycle:
     57.6 -134.0
     """
     return Motorcycle._load()
+
+
+def load_ethanol() -> Ethanol:
+    """Load the ethanol data: 88 runs of an engine with one cylinder.
+
+    Returns
+    -------
+    Ethanol
+        88 rows: `nox` [ug/J], `compression` (five values) and `equivalence` [1].
+
+    References
+    ----------
+    Brinkman (1981), SAE Transactions 90, 1410-1424.
+
+    Examples
+    --------
+    >>> ethanol = load_ethanol()
+    >>> sorted(set(ethanol.compression.tolist()))
+    [7.5, 9.0, 12.0, 15.0, 18.0]
+    """
+    return Ethanol._load()
+
+
+def load_co2() -> CarbonDioxide:
+    """Load carbon dioxide at Mauna Loa: 39 years, month by month.
+
+    Returns
+    -------
+    CarbonDioxide
+        468 rows: `month` (1 to 12), `year` (with its fraction) and `co2` [ppm].
+
+    References
+    ----------
+    Keeling and Whorf (1997), Scripps Institution of Oceanography.
+
+    Examples
+    --------
+    >>> air = load_co2()
+    >>> print(air.year[0], air.co2[0], air.co2[-1])
+    1959.0 315.42 364.34
+    """
+    return CarbonDioxide._load()
+
+
+def load_columbus() -> Columbus:
+    """Load the districts of Columbus: crime, income and the value of homes in 1980.
+
+    Returns
+    -------
+    Columbus
+        49 rows: `district` (labels), `crime` [1/1000 households], `income` and `home_value`
+        [1000 USD], and the centers `x`, `y`; with the attributes `pairs`, districts that are
+        neighbors, and `polygons`, the borders.
+
+    References
+    ----------
+    Anselin (1988), Spatial Econometrics, table 12.1.
+
+    Examples
+    --------
+    >>> columbus = load_columbus()
+    >>> print(columbus.district[columbus.crime.argmax()], columbus.crime.max())
+    29 68.892044
+    """
+    return Columbus._load()
+
+
+def load_meuse() -> Meuse:
+    """Load the soil samples from the flood plain of the Meuse near Stein: zinc at 155 places.
+
+    Returns
+    -------
+    Meuse
+        155 rows: `x` and `y` [m], `zinc` [mg/kg], `distance` to the river, scaled to 0 to 1.
+
+    References
+    ----------
+    Burrough and McDonnell (1998), Principles of Geographical Information Systems.
+
+    Examples
+    --------
+    >>> meuse = load_meuse()
+    >>> print(meuse.zinc.min(), meuse.zinc.max())
+    113 1839
+    """
+    return Meuse._load()
+
+
+def load_bodyfat() -> BodyFat:
+    """Load the body fat data: 71 women, and nine measurements to predict it from.
+
+    Returns
+    -------
+    BodyFat
+        71 rows: `dexfat` [kg]; `age` [a]; `waistcirc`, `hipcirc`, `elbowbreadth` and `kneebreadth`
+        [cm]; and sums of logarithms, `anthro3a`, `anthro3b`, `anthro3c` and `anthro4`.
+
+    References
+    ----------
+    Garcia et al. (2005), Obesity Research 13, 626-634.
+
+    Examples
+    --------
+    >>> print(load_bodyfat().dexfat.max())
+    62.02
+    """
+    return BodyFat._load()
 
 
 def load_benchmark() -> dict[str, Any]:

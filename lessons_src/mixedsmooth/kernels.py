@@ -1,11 +1,15 @@
-"""Kernels: functions of two points from which curves are built (chapters 8 to 10)."""
+"""Kernels: functions of two points from which smooths are built (chapters 8, 9, 10 and 12)."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mixedsmooth._checks import as_vector
+from mixedsmooth._checks import as_vector, choice
 
 FloatArray = NDArray[np.float64]
+
+VANISHED = 1e3  # a distance in ranges at which each correlation is zero to the last digit
+
+KERNELS = ("exponential", "matern32", "matern52", "gaussian", "spherical")
 
 
 def rk(x: ArrayLike, z: ArrayLike) -> FloatArray:
@@ -54,6 +58,66 @@ def rk(x: ArrayLike, z: ArrayLike) -> FloatArray:
     quartic = from_half**4 - from_half**2 / 2 + 7 / 240
     # R(x, z) = k_2(x) k_2(z) - k_4(|x - z|)  (eq-8-kernel)
     return np.asarray(quadratic / 4 - quartic / 24)
+
+
+def correlation(kernel: str, r: ArrayLike) -> FloatArray:
+    """Correlation of a Gaussian process at two places that are r ranges apart.
+
+    Each falls from 1 at r = 0 towards zero. It is a covariance in the plane and in space: the
+    matrix of the correlations of any distinct places is positive definite.
+
+    Parameters
+    ----------
+    kernel : {"exponential", "matern32", "matern52", "gaussian", "spherical"}
+        Which: ``exp(-r)``; ``(1 + r) exp(-r)``, of paths with one derivative;
+        ``(1 + r + r^2/3) exp(-r)``, with two; ``exp(-r^2)``, with all; and
+        ``1 - 1.5 r + 0.5 r^3``, which is zero from r = 1 on.
+    r : array_like
+        Distances over the range, zero or above, of any shape.
+
+    Returns
+    -------
+    ndarray
+        Correlations, of the shape of r.
+
+    Raises
+    ------
+    ValueError
+        If `kernel` is unknown, or a distance is negative or not finite.
+
+    References
+    ----------
+    Stein (1999), Interpolation of Spatial Data, sections 2.7 and 2.10, for Matern's; Cressie
+    (1993), Statistics for Spatial Data, section 2.3.1, for the others.
+
+    Examples
+    --------
+    >>> for kernel in KERNELS:
+    ...     print(f"{kernel:12}", correlation(kernel, [0, 0.5, 1]).round(4))
+    exponential  [1.     0.6065 0.3679]
+    matern32     [1.     0.9098 0.7358]
+    matern52     [1.     0.9603 0.8584]
+    gaussian     [1.     0.7788 0.3679]
+    spherical    [1.     0.3125 0.    ]
+    """
+    choice("kernel", kernel, KERNELS)
+    distances = as_vector("r", np.ravel(r)).reshape(np.shape(r))
+    if distances.min() < 0:
+        raise ValueError(f"r holds distances, zero or above; found {distances.min():g}")
+    r = np.minimum(distances, VANISHED)
+    # k(r)  (eq-term-kernels)
+    match kernel:
+        case "exponential":
+            k = np.exp(-r)
+        case "matern32":
+            k = (1 + r) * np.exp(-r)
+        case "matern52":
+            k = (1 + r + r**2 / 3) * np.exp(-r)
+        case "gaussian":
+            k = np.exp(-(r**2))
+        case _:
+            k = np.where(r < 1, 1 - 1.5 * r + 0.5 * r**3, 0.0)
+    return np.asarray(k)
 
 
 def unit_interval(name: str, values: ArrayLike) -> FloatArray:

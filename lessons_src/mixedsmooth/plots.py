@@ -6,7 +6,7 @@ rests on color alone: markers, line styles, hatching or labels carry it as well.
 """
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
 from textwrap import fill
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -15,19 +15,36 @@ import matplotlib.pyplot as plt
 import numpy as np
 from cycler import cycler
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.collections import PatchCollection
+from matplotlib.colors import BoundaryNorm, LinearSegmentedColormap
+from matplotlib.patches import PathPatch
+from matplotlib.path import Path as Outline
+from matplotlib.patheffects import AbstractPathEffect, withStroke
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 from scipy.optimize import isotonic_regression
+from scipy.spatial import cKDTree
 from scipy.special import betaincinv, ndtri
 
-from mixedsmooth._checks import as_labels, as_matrix, as_vector, positive, share, whole
+from mixedsmooth._checks import (
+    as_labels,
+    as_matrix,
+    as_vector,
+    column_of,
+    flag,
+    listed,
+    positive,
+    share,
+    whole,
+)
 from mixedsmooth.derivations.henderson import shrinkage_factor
 from mixedsmooth.derivations.likelihood import NegLogLik, negloglik_transformed
 from mixedsmooth.inference.diagnostics import scaled_residuals
+from mixedsmooth.model.curves import Surface
 from mixedsmooth.model.fit import Fit, GeneralizedFit, RandomEffects
 from mixedsmooth.model.lmm import lmm
+from mixedsmooth.model.parts import Data
 from mixedsmooth.model.terms import smooth
 
 if TYPE_CHECKING:
@@ -40,6 +57,7 @@ __all__ = [
     "effects",
     "likelihood_surface",
     "lines_by_group",
+    "map",
     "matrix_picture",
     "profile_density",
     "profile_zeta",
@@ -48,6 +66,7 @@ __all__ = [
     "shrinkage",
     "shrinkage_factor_curve",
     "style",
+    "surface",
     "variance_buckets",
     "within",
 ]
@@ -65,6 +84,16 @@ _POSITIVE = LinearSegmentedColormap.from_list("positive", ["#9ccbe8", BLUE, "#00
 _SIGNED = LinearSegmentedColormap.from_list(
     "signed", ["#6b2f00", VERMILION, "#d9d9d9", BLUE, "#003553"]
 )
+# Of one lightness step after the other, so that they can be read in gray: values and their errors.
+_STEPS = LinearSegmentedColormap.from_list(
+    "steps", ["#e5f3fa", "#aecde1", "#78a7c8", "#3d83b1", "#006099"]
+)
+_ERRORS = LinearSegmentedColormap.from_list(
+    "errors", ["#fcefde", "#e8c5a4", "#d49b70", "#c17043", "#ac401d"]
+)
+_HALO: list[AbstractPathEffect] = [
+    withStroke(linewidth=2.5, foreground="white")
+]  # around text on a color
 _RING: dict[str, Any] = {"color": VERMILION, "fillstyle": "none", "markeredgewidth": 1.4}
 _CHARACTER = 0.65  # width of a character of DejaVu Sans, as a share of the font size, rounded up
 _LINE = 1.3  # height of a line of text, likewise
@@ -73,6 +102,9 @@ LONGEST = 22  # letters of a title above one of three panels
 MOST_NAMED = 100  # levels that a figure names
 MANY = 3000  # points from which on they are drawn as an image
 FEWEST_FOR_A_TREND = 6  # distinct fitted values
+CONTOURS = 8  # steps of a color scale, at most
+APART = 15  # pixels between numbers on contours, at least
+PAD = 0.1  # around the axes of a figure of several, in inches
 ROUNDING = 1e-10  # a part of the variance of an effect that its predictions do not have
 
 
@@ -765,6 +797,216 @@ def likelihood_surface(
     return ax
 
 
+def surface(
+    surface: Surface,
+    axes: Axes | Sequence[Axes] | None = None,
+    *,
+    points: Data | None = None,
+    near: float | None = None,
+    equal: bool = False,
+    label: str = "",
+    xlabel: str = "",
+    ylabel: str = "",
+) -> list[Axes]:
+    """Draw a surface by contours, and its standard errors beside it.
+
+    Parameters
+    ----------
+    surface : Surface
+        What ``fit.smooth()`` returns for two grids.
+    axes : Axes or sequence of Axes, optional
+        One to draw the surface on, or two for its standard errors, too; a new figure with two
+        panels without.
+    points : mapping of str to array_like, optional
+        Observations to draw as dots: columns by the names of the two covariates, such as the data.
+    near : float, optional
+        What is farther than this from all points stays blank, as a part of the ranges of the
+        grids: 0.1 for a tenth.
+    equal : bool, optional
+        Whether one unit is as long in both directions, as on a map.
+    label : str, optional
+        What the surface is, with units.
+    xlabel, ylabel : str, optional
+        Names of the axes, with units; without the names of the covariates.
+
+    Returns
+    -------
+    list of Axes
+        One, or two.
+
+    Raises
+    ------
+    ValueError
+        If `surface` is none, there are more axes than two, `points` lacks a covariate, `near` is
+        not positive, is given without points, or leaves nothing to draw.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import numpy as np
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> ethanol = ms.load_ethanol()
+    >>> c, e = ethanol.compression, ethanol.equivalence
+    >>> fit = ms.lmm(ethanol.nox, ms.smooth(compression=c, equivalence=e, basis="t2", k=(4, 5)))
+    >>> grids = {"compression": np.linspace(8, 18, 20), "equivalence": np.linspace(0.6, 1.2, 20)}
+    >>> value, error = plots.surface(
+    ...     fit.smooth("compression, equivalence", grids), points=ethanol, label="NOx [µg/J]")
+    >>> value.get_xlabel(), value.get_ylabel()
+    ('compression', 'equivalence')
+    >>> plt.close()
+    """
+    if not isinstance(surface, Surface):
+        raise ValueError(
+            f"surface must be what fit.smooth() returns for two grids, found {surface!r:.60}"
+        )
+    for name, grid in zip(surface.names, surface.grids, strict=True):
+        if len(grid) < 2 or np.any(np.diff(grid) <= 0):
+            raise ValueError(f"surface must have a grid of {name} with two values or more, rising")
+    equal = flag("equal", equal)
+    seen = _seen(surface, points)
+    far = np.zeros(surface.value.shape, dtype=bool)
+    if near is not None:
+        if seen is None:
+            raise ValueError("near is a distance from the points; give points, too")
+        far = _far(surface.grids, seen, positive("near", near))
+    if axes is None:
+        x, y = (float(np.ptp(grid)) for grid in surface.grids)
+        height = min(1.4 + 2.6 * y / x, 6.5) if equal else 3.6
+        panels = _panels(None, 2, height=height, sharey=True)
+    else:
+        panels = list(np.ravel(np.asarray(axes, dtype=object)))
+    if len(panels) > 2:
+        raise ValueError(f"axes must be one or two, found {len(panels)}")
+    looks = ((surface.value, _STEPS, "estimate"), (surface.se, _ERRORS, "standard error"))
+    lines = []
+    for ax, (values, colors, title) in zip(panels, looks, strict=False):
+        shown = np.ma.masked_array(values, mask=far).T
+        lines.append(_filled_contours(ax, surface.grids, shown, colors, label))
+        if seen is not None:
+            _draw_seen(ax, surface.grids, seen)
+        ax.set(xlim=surface.grids[0][[0, -1]], ylim=surface.grids[1][[0, -1]])
+        ax.set(xlabel=xlabel or surface.names[0], title=title if len(panels) > 1 else "")
+        if equal:
+            ax.set_aspect("equal")
+    panels[0].set_ylabel(ylabel or surface.names[1])
+    _laid_out(panels[0])
+    for contours in lines:
+        _write_on_lines(contours)
+    return panels
+
+
+def map(
+    polygons: Mapping[Any, ArrayLike],
+    values: Mapping[Any, float],
+    ax: Axes | None = None,
+    *,
+    mark: Sequence[Any] = (),
+    marked: str = "",
+    annotate: bool = False,
+    limits: tuple[float, float] | None = None,
+    label: str = "",
+) -> Axes:
+    """Draw a map of districts that are the darker the higher their value: a choropleth.
+
+    Parameters
+    ----------
+    polygons : mapping of label to array_like of shape (m, 2)
+        Outlines of the districts, such as ``ms.load_columbus().polygons``; rows of NaN stand
+        between their parts. A part within another one of its district is a hole.
+    values : mapping of label to float, or Series with labels as its index
+        Values of districts; those without stay blank, and are dotted.
+    ax : Axes, optional
+        Where to draw; a new figure without.
+    mark : sequence of labels, optional
+        Districts to draw with a bold outline and hatching.
+    marked : str, optional
+        What it is that these have, for a line of text below the map.
+    annotate : bool, optional
+        Print the values, to two digits, in the districts that have room for them.
+    limits : tuple of float, optional
+        Lowest and highest value of the scale, to compare maps; without those of the values.
+    label : str, optional
+        What the values are, with units.
+
+    Returns
+    -------
+    Axes
+        With one scale for both directions.
+
+    Raises
+    ------
+    ValueError
+        If values are no mapping, a value is not finite or outside the limits, a value or a mark has
+        no polygon, or an outline is none.
+
+    Examples
+    --------
+    >>> import matplotlib.pyplot as plt
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth import plots
+    >>> columbus = ms.load_columbus()
+    >>> crime = dict(zip(columbus.district, columbus.crime))
+    >>> ax = plots.map(columbus.polygons, crime, mark=["3"], label="crimes per 1000 households")
+    >>> ax.get_aspect()
+    1.0
+    >>> plt.close()
+    """
+    for name, given in (("polygons", polygons), ("values", values)):
+        if not hasattr(given, "items") or len(given) == 0:
+            raise ValueError(
+                f"{name} must be a mapping from the labels of districts, such as {{'a': ...}}; "
+                f"found {given!r:.80}"
+            )
+    outlines = {each: _outline(each, polygon) for each, polygon in polygons.items()}
+    values = dict(values.items())
+    annotate = flag("annotate", annotate)
+    chosen = [] if len(mark) == 0 else list(as_labels("mark", np.asarray(mark)))
+    for name, labels in (("values", list(values)), ("mark", chosen)):
+        if unknown := [each for each in labels if each not in outlines]:
+            raise ValueError(f"{name} has {listed(unknown)}, for which there is no polygon")
+    v = as_vector("values", list(values.values()))
+    ends = (v.min(), v.max()) if limits is None else as_vector("limits", limits)
+    if len(ends) != 2:
+        raise ValueError(f"limits must be the lowest and the highest value, found {limits!r:.80}")
+    low, high = (float(end) for end in ends)
+    if not low <= v.min() <= v.max() <= high:
+        raise ValueError(
+            f"limits go from {low:g} to {high:g}, and values from {v.min():g} to {v.max():g}; "
+            "widen them"
+        )
+    levels = _levels(low, high)
+    ax = _axes(ax, height=5.0)
+    fill = PatchCollection(
+        [PathPatch(outlines[each]) for each in values],
+        cmap=_STEPS,
+        norm=BoundaryNorm(levels, _STEPS.N),
+        edgecolor=INK,
+        linewidth=0.6,
+    )
+    fill.set_array(v)
+    ax.add_collection(fill)
+    notes = []
+    if without := [outline for each, outline in outlines.items() if each not in values]:
+        for outline in without:
+            ax.add_patch(PathPatch(outline, facecolor="none", hatch="..", edgecolor=GRAY))
+        notes.append("dotted: no value")
+    for each in chosen:
+        look: dict[str, Any] = {"facecolor": "none", "hatch": "////", "zorder": 3}
+        ax.add_patch(PathPatch(outlines[each], edgecolor=INK, linewidth=1.8, **look))
+    if marked and chosen:
+        notes.append(f"hatched: {marked}")
+    ax.set(aspect="equal", xticks=[], yticks=[], xlabel="\n".join(notes))
+    ax.spines[:].set_visible(False)
+    ax.autoscale_view()
+    _colorbar(ax, fill, levels, label)
+    if annotate:
+        _laid_out(ax)
+        for each, value in values.items():
+            _write_within(ax, outlines[each], _number(value, 2))
+    return ax
+
+
 def effects(
     levels: ArrayLike,
     effects: ArrayLike,
@@ -1240,9 +1482,8 @@ def _panels(axes: Sequence[Axes] | None, k: int, *, height: float, sharey: bool)
     columns = min(k, 3)
     rows = int(np.ceil(k / columns))
     size = (plt.rcParams["figure.figsize"][0], height)
-    figure, made = plt.subplots(
-        rows, columns, figsize=size, layout="constrained", sharey=sharey, squeeze=False
-    )
+    figure, made = plt.subplots(rows, columns, figsize=size, sharey=sharey, squeeze=False)
+    figure.set_layout_engine("constrained", w_pad=PAD)  # numbers of two axes do not touch
     for ax in made.flat[k:]:
         figure.delaxes(ax)
     return list(made.flat[:k])
@@ -1282,9 +1523,142 @@ def _size(ax: Axes) -> tuple[float, float]:
     return 72 * ax.bbox.width / ax.figure.dpi, 72 * ax.bbox.height / ax.figure.dpi
 
 
+def _laid_out(ax: Axes) -> None:
+    """Give all axes of the figure the places that they will have, for what is written on them."""
+    figure = ax.get_figure(root=True)
+    if figure is not None:
+        figure.draw_without_rendering()
+
+
 def _height(levels: int) -> float:
     """Height of a figure that has room for so many labels, in inches."""
     return max(4.0, 1.0 + levels * 11 * _LINE / 72)
+
+
+def _seen(surface: Surface, points: Data | None) -> tuple[FloatArray, FloatArray] | None:
+    """Places of the observations."""
+    if points is None:
+        return None
+    one, other = surface.names
+    x = as_vector(one, column_of(points, one))
+    return x, as_vector(other, column_of(points, other), len(x))
+
+
+def _far(
+    grids: tuple[FloatArray, FloatArray], seen: tuple[FloatArray, FloatArray], near: float
+) -> NDArray[np.bool_]:
+    """Which points of a grid are farther from all that were seen, in parts of the ranges."""
+    unit = [np.ptp(grid) for grid in grids]
+    x, y = np.meshgrid(*(grid / u for grid, u in zip(grids, unit, strict=True)), indexing="ij")
+    tree = cKDTree(np.column_stack([each / u for each, u in zip(seen, unit, strict=True)]))
+    far: NDArray[np.bool_] = tree.query(np.stack([x, y], axis=-1))[0] > near
+    if far.all():
+        raise ValueError(f"near is {near:g}, and nothing on the grids is as near to a point")
+    return far
+
+
+def _draw_seen(
+    ax: Axes, grids: tuple[FloatArray, FloatArray], seen: tuple[FloatArray, FloatArray]
+) -> None:
+    """Draw the observations within the grids as dots, whole ones at the edges too."""
+    (x, y), (of_x, of_y) = seen, grids
+    within = (x >= of_x[0]) & (x <= of_x[-1]) & (y >= of_y[0]) & (y <= of_y[-1])
+    look: dict[str, Any] = {"color": INK, "markersize": 3, "clip_on": False}
+    ax.plot(x[within], y[within], ".", rasterized=within.sum() > MANY, **look)
+
+
+def _filled_contours(
+    ax: Axes,
+    grids: tuple[FloatArray, FloatArray],
+    values: Any,
+    colors: LinearSegmentedColormap,
+    label: str,
+) -> Any:
+    """Fill the steps between contours; and draw the lines, which are returned, and a colorbar."""
+    levels = _levels(float(values.min()), float(values.max()))
+    filled = ax.contourf(*grids, values, levels, cmap=colors)
+    lines = ax.contour(*grids, values, levels, colors=INK, linewidths=0.6)
+    _colorbar(ax, filled, levels, label)
+    return lines
+
+
+def _levels(low: float, high: float) -> FloatArray:
+    """Round numbers from below the lowest to above the highest value."""
+    return np.asarray(MaxNLocator(CONTOURS, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high))
+
+
+def _colorbar(ax: Axes, of: Any, levels: FloatArray, label: str) -> None:
+    """Explain the steps of a color scale below the axes, numbers where there is room for them."""
+    bar = ax.figure.colorbar(of, ax=ax, location="bottom", aspect=25, pad=0.02, drawedges=True)
+    texts = [_short(level) for level in levels]
+    width = _CHARACTER * 11 * (max(len(text) for text in texts) + 1)
+    every = int(np.ceil(width * (len(levels) - 1) / _size(ax)[0]))
+    bar.set_ticks(list(levels[::every]), labels=texts[::every])
+    bar.ax.minorticks_off()
+    bar.set_label(label)
+
+
+def _write_on_lines(contours: Any) -> None:
+    """Write its level on each line, where that is within the axes and covers no other."""
+    ax = contours.axes
+    taken: list[Any] = []
+    for text in ax.clabel(contours, fmt=_short, fontsize=10, colors=INK, inline=False):
+        text.set_path_effects(_HALO)
+        box = text.get_window_extent()
+        inside = all(ax.bbox.contains(*corner) for corner in box.corners())
+        if inside and not any(box.overlaps(other) for other in taken):
+            taken.append(box.padded(APART))
+        else:
+            text.remove()
+
+
+def _outline(label: Any, polygon: ArrayLike) -> Outline:
+    """Parts of a polygon as one path, holes the other way round."""
+    at = np.asarray(polygon, dtype=np.float64)
+    if at.ndim != 2 or at.shape[1] != 2:
+        raise ValueError(f"polygons of {label} must have two columns, found shape {at.shape}")
+    if np.isinf(at).any():
+        raise ValueError(f"polygons of {label} have a corner that is infinite; mend it")
+    ends = np.flatnonzero(np.isnan(at).any(axis=1))
+    parts = [part[~np.isnan(part).any(axis=1)] for part in np.split(at, ends)]
+    parts = [part for part in parts if len(part) > 2]
+    if not parts:
+        raise ValueError(f"polygons of {label} have no part with three corners or more")
+    vertices, codes = [], []
+    for part in parts:
+        around = sum(Outline(other).contains_point(part[0]) for other in parts if other is not part)
+        x, y = part.T
+        left_about = np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)) > 0
+        turned = part if left_about == (around % 2 == 0) else part[::-1]
+        vertices += [turned, turned[:1]]
+        codes += [Outline.MOVETO, *[Outline.LINETO] * (len(part) - 1), Outline.CLOSEPOLY]
+    return Outline(np.concatenate(vertices), codes)
+
+
+def _write_within(ax: Axes, outline: Outline, text: str) -> None:
+    """Write a text into an outline, as near to its middle as it has room, if it has."""
+    written = ax.text(0, 0, text, ha="center", va="center", fontsize=8, color=INK)
+    written.set_path_effects(_HALO)
+    box = written.get_window_extent().transformed(ax.transData.inverted())
+    (left, low), (right, high) = outline.get_extents().get_points()
+    x, y = (
+        each.ravel()
+        for each in np.meshgrid(np.linspace(left, right, 25), np.linspace(low, high, 25))
+    )
+    around = np.array([[i, j] for i in (-0.5, 0, 0.5) for j in (-0.5, 0, 0.5)])
+    inside = np.all(
+        [
+            outline.contains_points(np.column_stack([x + i * box.width, y + j * box.height]))
+            for i, j in around
+        ],
+        axis=0,
+    )
+    if not inside.any():
+        written.remove()
+        return
+    off_middle = np.hypot(x - (left + right) / 2, y - (low + high) / 2)
+    best = np.argmin(np.where(inside, off_middle, np.inf))
+    written.set_position((x[best], y[best]))
 
 
 def _grouped(
@@ -1323,7 +1697,7 @@ def _legend_above(ax: Axes) -> None:
     """Put a legend above the axes, in as many columns as there is room for."""
     handles, labels = ax.get_legend_handles_labels()
     font = 11
-    column = _CHARACTER * font * max(map(len, labels)) + 3.5 * font
+    column = _CHARACTER * font * max(len(label) for label in labels) + 3.5 * font
     rows = int(np.ceil(len(labels) / max(1, int(_size(ax)[0] / column))))
     look: dict[str, Any] = {"frameon": False, "borderaxespad": 0.3, "columnspacing": 1.2}
     look |= {"ncols": int(np.ceil(len(labels) / rows)), "fontsize": font}
@@ -1367,6 +1741,11 @@ def _number(value: float, digits: int = 4) -> str:
     return text.replace("-", "−")
 
 
+def _short(level: float) -> str:
+    """Write a round number, with a true minus sign."""
+    return f"{level:g}".replace("-", "−")
+
+
 def _print_entries(ax: Axes, M: FloatArray) -> None:
     """Print the entries of M that are not zero in their cells, as large as fits."""
     width, height = _size(ax)
@@ -1392,7 +1771,7 @@ def _tick_labels(ax: Axes, rows: NDArray[Any] | None, columns: NDArray[Any] | No
         ax.set_xticks([])
         return
     places, texts = _shared_labels(columns)
-    if _CHARACTER * 11 * (max(map(len, texts)) + 1) * len(texts) <= width:
+    if _CHARACTER * 11 * (max(len(text) for text in texts) + 1) * len(texts) <= width:
         ax.set_xticks(places, texts)
     else:
         ax.set_xticks(*_shared_labels(columns, width / line), rotation=90)

@@ -1,1 +1,1 @@
-"""How sure one may be: what is computed from a fit (chapter 12)."""
+"""How sure one may be: what is computed from a fit (chapter 13)."""

@@ -1,4 +1,4 @@
-"""Bands that hold a whole curve: the critical value of the volume-of-tube formula (chapter 12).
+"""Bands that hold a whole curve: the critical value of the volume-of-tube formula (chapter 13).
 
 The error of a curve is L(x) z with z ~ N(0, I), and its standard error is ||L(x)||. So the largest
 error in standard errors is the largest ``|T(x) z|`` over a path T(x) = L(x) / ||L(x)|| on the unit

@@ -1,4 +1,4 @@
-"""The parametric bootstrap: fit the model again to what it simulates (chapter 12).
+"""The parametric bootstrap: fit the model again to what it simulates (chapter 13).
 
     y_i ~ the fitted model,  t_i = statistic of the fit to y_i
 

@@ -1,4 +1,4 @@
-"""Is a variance zero? The restricted likelihood-ratio test (chapter 12).
+"""Is a variance zero? The restricted likelihood-ratio test (chapter 13).
 
 A variance of zero is the edge of what a variance can be, so that half of a chi-square does not tell
 how often the statistic is as large. Without other random effects its distribution is known: that of
@@ -140,6 +140,12 @@ def variance_test(fit: Fit, term: str, *, n: int = 10_000, seed: int | None = No
         )
     n, drawn_from = whole("n", n, least=100), seed_of(seed)
     variance = _found(fit, term)
+    for tuning in fit.model.tunings:
+        if variance.name.startswith(f"sd {tuning.label}"):
+            raise ValueError(
+                f"term {term!r} has a range that is estimated, and without a variance there is no "
+                "range, so that the distribution is another; give the range"
+            )
     notes = []
     if fit.method != "REML":
         notes.append(f"Fitted again by REML; the fit was by {fit.method}")
@@ -219,7 +225,7 @@ def rlrt_null(mu: FloatArray, degrees: int | None, n: int, seed: int) -> FloatAr
         if degrees is None:
             fall = total[:, None] - left - log_c
         else:
-            rest = rng.chisquare(degrees, len(total))
+            rest = rng.chisquare(degrees, len(total)) if degrees else np.zeros(len(total))
             ratio = (left + rest[:, None]) / (total + rest)[:, None]
             fall = -(len(mu) + degrees) * np.log(ratio) - log_c
         null[rows] = np.maximum(_peaks(fall), 0.0)
@@ -251,9 +257,12 @@ def _found(fit: Fit, term: str) -> _Variance:
     """Find the variance that is meant, or say which there are."""
     known: dict[str, _Variance] = {}
     for i, (name, r) in enumerate(fit.random.items()):
-        covariance = fit.model.covariances[i]
+        g = fit.model.groups[i]
+        covariance = g.covariance
         if isinstance(covariance, Scalar):
-            variance = _Variance(f"sd {name}", i, None)
+            variance = _Variance(
+                f"sd {r.names[0]} | {name}" if g.is_field else f"sd {name}", i, None
+            )
             known |= {name: variance, variance.name: variance}
             continue
         own = [_Variance(f"sd {of} | {name}", i, a) for a, of in enumerate(r.names)]
@@ -305,6 +314,11 @@ def _tested(problem: Problem, variance: _Variance) -> Factor:
 def _eigenvalues(problem: Problem, variance: _Variance) -> FloatArray:
     """Eigenvalues of Z'W(I - H)Z that are not zero, with H the projection on X."""
     factor, X, w = _tested(problem, variance), problem.X, problem.model.weights
+    if factor.shape.structure is not None:
+        raise ValueError(
+            f"{variance.name} is that of {factor.shape.levels} levels with a sparse precision, and "
+            "the test takes their whole covariance; use compare(), whose p is conservative"
+        )
     if factor.shape.size > DENSE_EFFECTS:
         raise ValueError(
             f"{variance.name} has {factor.shape.size} effects, and the test takes the eigenvalues "
@@ -323,7 +337,8 @@ def _eigenvalues(problem: Problem, variance: _Variance) -> FloatArray:
             f"{variance.name} has effects that the columns of X have as well, so that nothing "
             "tells its variance; leave the term out"
         )
-    if problem.model.sigma is None and n - X.shape[1] - len(mu) < 1:
+    equal = bool(np.ptp(mu) <= EQUAL * mu.max())
+    if problem.model.sigma is None and equal and n - X.shape[1] - len(mu) < 1:
         raise ValueError(
             f"{variance.name} leaves no residual degree of freedom, so that nothing tells its "
             "variance from sigma; use a coarser factor"

@@ -1,4 +1,4 @@
-"""Likelihood-ratio tests of nested fits, and information criteria (chapter 12)."""
+"""Likelihood-ratio tests of nested fits, and information criteria (chapter 13)."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -308,12 +308,12 @@ def _of_variances(fit: Fit) -> FloatArray:
 
 
 def _changes(factor: Factor, v: FloatArray) -> list[FloatArray]:
-    sums, covariance = factor.sums(v), factor.shape.covariance
-    k = covariance.k
-    # Z_a Z_b'v for the effects a and b of each level
-    Z = [[z * sums[factor.codes, b] for b in range(k)] for z in factor.effects]
+    sums, covariance = factor.shape.spread(factor.sums(v)), factor.shape.covariance
     if isinstance(covariance, Scalar):
-        return [np.asarray(sum(Z[a][a] for a in range(k)))]
+        return [factor.times(sums)]  # Z P^-1 Z'v
+    k = covariance.k
+    # Z_a P^-1 Z_b'v for the effects a and b of each level
+    Z = [[z * sums[factor.codes, b] for b in range(k)] for z in factor.effects]
     if isinstance(covariance, Full):
         return [Z[a][b] + Z[b][a] for a in range(k) for b in range(a + 1)]
     return [Z[a][a] for a in range(k)]

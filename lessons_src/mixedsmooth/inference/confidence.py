@@ -1,4 +1,4 @@
-"""Three ways to an interval: the standard error, the profile, the bootstrap (chapter 12)."""
+"""Three ways to an interval: the standard error, the profile, the bootstrap (chapter 13)."""
 
 import scipy.special
 

@@ -1,4 +1,4 @@
-"""Tests of fixed effects: standard errors, degrees of freedom, contrasts (chapter 12).
+"""Tests of fixed effects: standard errors, degrees of freedom, contrasts (chapter 13).
 
 A standard error is made of variances that are estimates themselves. How far l'Cl, the variance of
 l'beta, moves with them says how many degrees of freedom it has: as many as give a scaled chi-square
@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike, NDArray
 from mixedsmooth._checks import as_matrix, as_vector, choice, listed, locked
 from mixedsmooth._linalg import cholesky, inverse, solve_lower
 from mixedsmooth._tables import Table
+from mixedsmooth.inference.sections import space_of
+from mixedsmooth.inference.surface import DIFFERENCE, LinearSurface
 from mixedsmooth.model.covariance import Diagonal, Full, Scalar, pack, pack_slopes, unpack
 from mixedsmooth.model.engine import Factorization, indicators
 from mixedsmooth.model.fit import Fit, GeneralizedFit
@@ -412,6 +414,13 @@ def _spread(fit: Fit, df: Degrees) -> Spread:
             f'df "{df}" needs a likelihood, which a fit by GCV has not; use fit.refit("REML"), or '
             '"normal"'
         )
+    if fit.ranges and df == "kenward-roger":
+        raise ValueError(
+            'df "kenward-roger" is for covariances that are linear in their parameters, which that '
+            'of an estimated range is not; use "satterthwaite"'
+        )
+    if fit.ranges:
+        return _satterthwaite_with_ranges(fit)
     return satterthwaite(fit) if df == "satterthwaite" else kenward_roger(fit)
 
 
@@ -499,6 +508,32 @@ def satterthwaite(fit: Fit) -> Spread:
     return Spread(C, C, np.sqrt(2) * np.tensordot(root.T, slopes, 1))
 
 
+def _satterthwaite_with_ranges(fit: Fit) -> Spread:
+    """Find the same where ranges are among the parameters, from differences of the deviance."""
+    space = space_of(fit, fit.method == "REML")
+    chart, free = space.whole()
+    moving = np.abs(free.x) > 0  # a variance of zero stays there
+    chart, x = chart._replace(directions=chart.directions[:, moving]), free.x[moving]
+
+    def covariance(x: FloatArray) -> FloatArray:
+        surface, psi = space.surface.inner(chart.origin + chart.directions @ x)
+        assert isinstance(surface, LinearSurface)
+        f, sigma = surface.factorize(psi)
+        return (fit.scales.y_scale * sigma) ** 2 * f.covariance_of_beta(fit.problem.K)
+
+    H, columns = chart.curvature(x)
+    changes = [covariance(x + step) - covariance(x - step) for step in DIFFERENCE * columns.T]
+    C, slopes = covariance(x), np.array(changes) / (2 * DIFFERENCE)
+    L = cholesky(
+        H,
+        "the criterion is not at its lowest at the parameters of this fit, so its curvature does "
+        'not say how sure the variances are; use "normal"',
+    )
+    # A = 2 H^-1
+    root = solve_lower(L, slopes.reshape(len(x), -1)).reshape(slopes.shape)
+    return Spread(C, C, np.sqrt(2) * root)
+
+
 def _nothing_changes(C: FloatArray, changes: FloatArray) -> None:
     """Raise if C moves in a direction that the data say nothing of."""
     se = np.sqrt(np.diag(C))
@@ -545,7 +580,7 @@ def kenward_roger(fit: Fit) -> Spread:
     Raises
     ------
     ValueError
-        If the fit is by ML, or Z has more than 4,000 columns.
+        If the fit is by ML, Z has more than 4,000 columns, or a term has a sparse precision.
 
     References
     ----------
@@ -570,6 +605,11 @@ def kenward_roger(fit: Fit) -> Spread:
         raise ValueError(
             f'df "kenward-roger" takes matrices of {q} x {q} here, as many rows as there are '
             f'random effects, and its limit is {DENSE_EFFECTS}; "satterthwaite" has no limit'
+        )
+    if any(factor.shape.structure for factor in fit.problem.factors):
+        raise ValueError(
+            'df "kenward-roger" takes the whole covariance of the levels, and the model has a term '
+            'with a sparse precision of many; use "satterthwaite"'
         )
     known, scale = fit.model.sigma, fit.scales.y_scale
     s2 = fit.factorization.residual_variance(True, None if known is None else (known / scale) ** 2)

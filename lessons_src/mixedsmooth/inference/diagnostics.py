@@ -1,4 +1,4 @@
-"""Before a fit is believed: residuals, what one group changes, room in a basis (chapter 12).
+"""Before a fit is believed: residuals, what one group changes, room in a basis (chapter 13).
 
 `influence` refits without each level of a factor, from the optimum. `basis_check` asks whether the
 residuals of neighbors along a smooth are too much alike.
@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
-from mixedsmooth._checks import choice, frozen, locked, whole
+from mixedsmooth._checks import choice, frozen, locked, occurring, whole
 from mixedsmooth._linalg import cholesky, solve_lower
 from mixedsmooth._tables import Table
 from mixedsmooth.inference.parameters import parameters
@@ -19,8 +20,9 @@ from mixedsmooth.inference.progress import Progress, long_work
 from mixedsmooth.inference.simulation import seed_of
 from mixedsmooth.model.families import Binomial
 from mixedsmooth.model.fit import Fit, GeneralizedFit
+from mixedsmooth.model.parts import Labels, SmoothPart
 from mixedsmooth.model.problem import standardize
-from mixedsmooth.model.terms import Group, Labels, SmoothPart
+from mixedsmooth.model.terms import Group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
 SHOWN = 20  # levels that are printed
+NEAREST = 3  # neighbors of a row over several covariates, as many as mgcv has
 
 
 def scaled_residuals(fit: Fit) -> FloatArray:
@@ -273,12 +276,14 @@ def _levels_of(fit: Fit, factor: str) -> tuple[IntArray, NDArray[Any]]:
     if not factors:
         raise ValueError("the model has no grouping factor, of which a level could be left out")
     g = factors[choice("factor", factor, tuple(factors))]
-    if len(g.levels) < 3:
+    # a structure may have levels without data, which nothing is left out with
+    levels, codes = occurring(g.levels, fit.model.frame.codes(g.factor, g.levels))
+    if len(levels) < 3:
         raise ValueError(
-            f"{factor} has {len(g.levels)} levels, and without one of them no variance can be told "
+            f"{factor} has {len(levels)} levels, and without one of them no variance can be told "
             "from the other; influence needs three"
         )
-    return g.codes(fit.model.frame), g.levels
+    return codes, levels
 
 
 def _at_rows(fit: Fit, rows: IntArray) -> Fit:
@@ -294,7 +299,7 @@ def _at_rows(fit: Fit, rows: IntArray) -> Fit:
         },
     )
     for g in model.groups:
-        if not g.is_curve and len(np.unique(g.codes(frame))) < 2:
+        if not g.is_curve and len(np.unique(frame.codes(g.factor, g.levels))) < 2:
             raise ValueError(f"{g.factor} has one level only: a random effect needs two groups")
     model = replace(
         model,
@@ -393,7 +398,8 @@ def basis_check(fit: Fit, n: int = 1000, seed: int | None = None) -> BasisCheck:
 
     If it has, the residuals are noise along the covariate, and half the squared difference of
     neighbors is on average the variance of the residuals. If not, neighbors are alike. How alike
-    they are by chance, permutations of the residuals tell.
+    they are by chance, permutations of the residuals tell. The neighbors over several covariates
+    are the three nearest rows, each covariate in its standard deviations.
 
     Parameters
     ----------
@@ -408,7 +414,7 @@ def basis_check(fit: Fit, n: int = 1000, seed: int | None = None) -> BasisCheck:
     -------
     BasisCheck
         Columns, degrees of freedom, index and p of each smooth. The curve of a level is checked on
-        the rows of that level.
+        the rows of that level; a `penalized` term has no index, as nothing tells its neighbors.
 
     Raises
     ------
@@ -429,22 +435,27 @@ def basis_check(fit: Fit, n: int = 1000, seed: int | None = None) -> BasisCheck:
     """
     n, seed = whole("n", n, least=20), seed_of(seed)
     rng = np.random.default_rng(seed)
-    smooths = [
-        (term, g, part)
-        for term, g in zip(fit.model.group_names, fit.model.groups, strict=True)
-        if isinstance(part := g.parts[0], SmoothPart)
-    ]
+    smooths: dict[str, list[tuple[str, Group, SmoothPart]]] = {}
+    for term, g in zip(fit.model.whole_names, fit.model.groups, strict=True):
+        if isinstance(part := g.parts[0], SmoothPart):
+            smooths.setdefault(part.name, []).append((term, g, part))
     if not smooths:
         raise ValueError("the model has no smooth, whose basis could be checked")
     residuals = scaled_residuals(fit)
     lines = [line.name for line in fit.model.lines for _ in line.names]
-    columns = [len(g.levels) * g.covariance.k + lines.count(part.name) for _, g, part in smooths]
-    found = [_alike(residuals, _neighbors(fit, g, part), n, rng) for _, g, part in smooths]
+    columns = [
+        sum(len(g.levels) * g.covariance.k for _, g, _ in blocks) + lines.count(name)
+        for name, blocks in smooths.items()
+    ]
+    terms = [{term for term, *_ in blocks} for blocks in smooths.values()]
+    found = [
+        _alike(residuals, _neighbors(fit, g, part), n, rng) for (_, g, part), *_ in smooths.values()
+    ]
     index, p = np.array(found).T
     return BasisCheck(
-        names=[part.name for _, _, part in smooths],
+        names=list(smooths),
         columns=locked(np.array(columns)),
-        edf=locked(np.array([fit.edf[term] for term, *_ in smooths])),
+        edf=locked(np.array([sum(fit.edf[term] for term in own) for own in terms])),
         index=locked(index),
         p=locked(p),
         n=n,
@@ -452,29 +463,53 @@ def basis_check(fit: Fit, n: int = 1000, seed: int | None = None) -> BasisCheck:
     )
 
 
-def _neighbors(fit: Fit, g: Group, part: SmoothPart) -> tuple[IntArray, IntArray]:
-    """Rows that a smooth has, in its order, and which of them has its neighbor next."""
+def _neighbors(fit: Fit, g: Group, part: SmoothPart) -> tuple[IntArray, IntArray, IntArray]:
+    """Rows that a smooth has, in its order; and pairs of neighbors, by their places among them."""
     frame = fit.model.frame
     codes = g.codes(frame)
     rows = np.arange(fit.n)
     if part.by is not None and part.by.levels is not None:
-        rows = np.flatnonzero(frame.labels[part.by.name].codes == part.level)
-    x = frame.numbers[part.basis.names[0]]
-    order = rows[np.lexsort((x[rows], codes[rows]))]
-    return order, np.flatnonzero(np.diff(codes[order]) == 0)
+        rows = np.flatnonzero(frame.codes(part.by.name, part.by.levels) == part.level)
+    if part.basis.kind == "penalized":  # of its columns only the reader knows what is near
+        return rows, rows[:0], rows[:0]
+    x = np.stack([frame.numbers[name] for name in part.basis.names], axis=1)
+    order = rows[np.lexsort((*x[rows].T[::-1], codes[rows]))]
+    if x.shape[1] == 1:
+        before = np.flatnonzero(np.diff(codes[order]) == 0)
+        return order, before, before + 1
+    at = x[order] / x.std(axis=0)
+    pairs = [
+        level[_nearest(at[level])]
+        for code in np.unique(codes[order])
+        if len(level := np.flatnonzero(codes[order] == code)) > 1
+    ]
+    one, other = np.concatenate(pairs).T if pairs else np.empty((2, 0), dtype=np.intp)
+    return order, one, other
+
+
+def _nearest(at: FloatArray) -> IntArray:
+    """Pairs of each point and its nearest others, shape (pairs, 2)."""
+    nearest = cKDTree(at).query(at, k=min(NEAREST + 1, len(at)))[1]
+    itself = nearest == np.arange(len(at))[:, None]
+    itself[~itself.any(axis=1), -1] = True  # many points at one place: others came first
+    others = nearest[~itself].reshape(len(at), -1)
+    return np.stack([np.repeat(np.arange(len(at)), others.shape[1]), others.ravel()], axis=1)
 
 
 def _alike(
-    residuals: FloatArray, neighbors: tuple[IntArray, IntArray], n: int, rng: np.random.Generator
+    residuals: FloatArray,
+    neighbors: tuple[IntArray, IntArray, IntArray],
+    n: int,
+    rng: np.random.Generator,
 ) -> tuple[float, float]:
     """How alike neighbors are, and how often permutations are as much."""
-    order, before = neighbors
+    order, one, other = neighbors
     r = residuals[order]
-    if not len(before):
+    if not len(one):
         return np.nan, np.nan
 
     def index(r: FloatArray) -> float:
-        return float(np.mean((r[before + 1] - r[before]) ** 2) / 2 / np.mean(r * r))
+        return float(np.mean((r[other] - r[one]) ** 2) / 2 / np.mean(r * r))
 
     seen = index(r)
     as_low = sum(index(rng.permutation(r)) <= seen for _ in range(n))

@@ -1,4 +1,4 @@
-"""Intervals for the parameters of a fit, whatever they come from (chapter 12)."""
+"""Intervals for the parameters of a fit, whatever they come from (chapter 13)."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The parameters of a fit as a reader names them, and its likelihood (chapter 12).
+"""The parameters of a fit as a reader names them, and its likelihood (chapter 13).
 
 A search works with theta. A reader asks for the standard deviation of the slopes: one list of names
 and values serves intervals, profiles and the bootstrap.
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mixedsmooth._checks import choice, listed
-from mixedsmooth.model.covariance import Covariance, Scalar
+from mixedsmooth.model.covariance import Covariance
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 
 FloatArray = NDArray[np.float64]
@@ -25,7 +25,7 @@ class Estimates(NamedTuple):
     names : list of str
         Of each term its covariance, column by column: ``sd days | subject`` and ``corr days,
         (Intercept) | subject``, or ``sd s(x)`` for a smooth; then ``sigma``, ``size`` or ``shape``,
-        if they are estimated; then the columns of X.
+        and ``range s(x)``, if they are estimated; then the columns of X.
     values : ndarray
         The estimates, in the units of y and of the columns. A correlation is not a number where a
         variance is zero.
@@ -63,9 +63,10 @@ def parameters(fit: Fit) -> Estimates:
     """
     names: list[str] = []
     values: list[float] = []
-    for (term, r), covariance in zip(fit.random.items(), fit.model.covariances, strict=True):
+    for (term, r), g in zip(fit.random.items(), fit.model.groups, strict=True):
+        covariance = g.covariance
         values += natural(r.cov, covariance).tolist()
-        if isinstance(covariance, Scalar):
+        if g.is_smooth:
             names.append(f"sd {term}")
             continue
         for d, c in zip(*covariance.entries, strict=True):
@@ -77,6 +78,8 @@ def parameters(fit: Fit) -> Estimates:
     if isinstance(fit, GeneralizedFit) and fit.family.parameter:
         names.append(fit.family.parameter)
         values.append(float(np.exp(fit.family.log_parameters[0])))
+    names += [tuning.name for tuning in fit.model.tunings]
+    values += fit.ranges.values()
     return Estimates(names + fit.names, np.array([*values, *fit.beta]))
 
 

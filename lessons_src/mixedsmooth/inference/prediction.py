@@ -1,4 +1,4 @@
-"""Intervals of predictions: for the mean of a group, or for its next observation (chapter 12).
+"""Intervals of predictions: for the mean of a group, or for its next observation (chapter 13).
 
 The linear predictor of a new row is eta = x'beta + z'b. Its error has two parts: that of b if beta
 were known, and that of beta, which moves b too.
@@ -23,8 +23,8 @@ from mixedsmooth.inference.simulation import has_distribution
 from mixedsmooth.model.families import Binomial, Family
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 from mixedsmooth.model.laplace import LEAST_WEIGHT
+from mixedsmooth.model.parts import Data, SmoothPart, read
 from mixedsmooth.model.summary import Printed, Summary
-from mixedsmooth.model.terms import Data, read
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -229,6 +229,8 @@ def error_variances(fit: Fit, data: Data) -> FloatArray:
         new = of_row < 0
         # z' Var(b) z of a level that is not known
         variance[new] += _squares(Z[new], random.cov)
+        if isinstance(part := g.parts[0], SmoothPart):
+            variance += random.cov[0, 0] * part.beyond(frame)
         # q = Lambda'z in scaled columns
         q.append(np.where(new[:, None], 0.0, Z @ back @ T))
         codes.append(of_row)

@@ -1,4 +1,4 @@
-"""Profiles: one parameter is held, all others follow, and the deviance rises (chapter 12).
+"""Profiles: one parameter is held, all others follow, and the deviance rises (chapter 13).
 
     zeta(v) = sign(v - estimate) sqrt(d(v) - d(estimate))
 
@@ -25,7 +25,7 @@ from mixedsmooth.inference.parameters import (
 )
 from mixedsmooth.inference.sections import STRIDE, Section, Space, space_of
 from mixedsmooth.model.fit import Fit
-from mixedsmooth.model.optimize import PREDICTED_DECREASE
+from mixedsmooth.model.optimize import PREDICTED_DECREASE, UnboundedError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,7 @@ REACH = 4.0  # of zeta, where a path ends: more than the 3.3 of 99.9 %
 LONGER, SHORTER = 4.0, 0.25  # the most that a step may differ from the one before
 MOST_GAINED = 1.5  # of zeta by one step; a longer one is made shorter
 SHORTENINGS = 12  # of one step
+VANISHED = 1e-4  # of the estimate: a sigma below is on its way to zero
 RESTARTS = 5  # from deviances that are lower than that of the fit
 SAME = 1e-5  # a difference of zeta that is none
 LOWER = "The deviance is lower at other parameters than at those of the fit"
@@ -236,6 +237,9 @@ def trace(fit: Fit, reml: bool, reach: float) -> Profile:
             _, psi = space.minimum(lower.psi)
             space = replace(space, psi=psi)
             estimate = space.estimate(psi)
+            sigma = names.index("sigma") if "sigma" in names else None
+            if sigma is not None and estimate[sigma] < VANISHED * fit.sigma:
+                raise UnboundedError from None
             notes = (f"{LOWER}, so these are the estimates there",)
     else:
         raise ValueError(f"{LOWER}, again and again: it has no minimum near that of the fit")

@@ -1,4 +1,4 @@
-"""Long work tells how far it is, and when it is interrupted keeps what it has (chapter 12)."""
+"""Long work tells how far it is, and when it is interrupted keeps what it has (chapter 13)."""
 
 import sys
 from collections.abc import Callable, Iterator

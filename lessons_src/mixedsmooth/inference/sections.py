@@ -1,4 +1,4 @@
-"""Models with one parameter held, in coordinates that have no bound (chapter 12).
+"""Models with one parameter held, in coordinates that have no bound (chapter 13).
 
 The covariance factor C of a level's effects is written so that the parameter is one number of it:
 the effects are put in an order with those of the parameter first, and C is triangular in that
@@ -8,7 +8,7 @@ correlation sin t. All else of C is linear in the numbers that are free.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -21,16 +21,22 @@ from mixedsmooth.inference.surface import (
     CURVE,
     DIAGONAL,
     DIFFERENCE,
+    KEPT,
+    LEAST_NOISE,
     OTHER,
     Chart,
     LinearSurface,
     MarginalSurface,
+    RangedSurface,
     Surface,
 )
 from mixedsmooth.model.covariance import Covariance, Diagonal, Scalar
+from mixedsmooth.model.engine import Products
 from mixedsmooth.model.fit import Fit, GeneralizedFit
 from mixedsmooth.model.laplace import Response, anchor
 from mixedsmooth.model.optimize import NEARLY_ZERO
+from mixedsmooth.model.problem import Problem
+from mixedsmooth.model.terms import Tuning
 
 FloatArray = NDArray[np.float64]
 
@@ -153,20 +159,50 @@ class Space:
     @cached_property
     def surface(self) -> Surface:
         """The deviance."""
-        fit, sizes = self.fit, tuple(covariance.k for covariance in self.covariances)
-        if not isinstance(fit, GeneralizedFit):
-            return LinearSurface(sizes, fit.factorization.A, self.reml)
-        model = fit.model
+        fit = self.fit
+        return self.ranged(self.marginal if isinstance(fit, GeneralizedFit) else self.linear)
+
+    def ranged(self, of: Callable[[Problem], Surface]) -> Surface:
+        """Return the surface of the problem, or of all that it is with other ranges."""
+        problem = self.fit.problem
+        if not self.ranges:
+            return of(problem)
+        return RangedSurface(_sizes(problem), problem, of, len(self.psi) - self.after)
+
+    def linear(self, problem: Problem) -> LinearSurface:
+        """Make the surface of a linear model with its ranges held."""
+        A = self.fit.factorization.A
+        if problem is not self.fit.problem:
+            y, w = problem.response()[0], problem.model.weights
+            A = problem.engine.cross_products(problem.factors, problem.X, y, w)
+        return LinearSurface(_sizes(problem), A, self.reml)
+
+    def marginal(self, problem: Problem) -> MarginalSurface:
+        """Make the surface of a generalized model with its ranges held."""
+        fit, model = self.fit, self.fit.model
+        assert isinstance(fit, GeneralizedFit)
         data = Response(
             y=model.y,
             family=fit.family,
             offset=0.0 if model.whole_offset is None else model.whole_offset,
             weights=1.0 if model.weights is None else model.weights,
-            X=fit.problem.X,
-            factors=fit.problem.factors,
-            engine=fit.problem.engine,
+            X=problem.X,
+            factors=problem.factors,
+            engine=problem.engine,
         )
-        return MarginalSurface(sizes, data, fit.nodes, anchor(data, fit._linear_predictor))
+        near = anchor(data, fit._linear_predictor)
+        return MarginalSurface(_sizes(problem), data, fit.nodes, near)
+
+    @property
+    def ranges(self) -> list[Tuning]:
+        """The ranges that are estimated."""
+        return self.fit.model.tunings
+
+    @property
+    def after(self) -> int:
+        """How many entries psi has from the ranges on: these, and beta of a generalized model."""
+        generalized = isinstance(self.fit, GeneralizedFit)
+        return len(self.ranges) + (len(self.fit.names) if generalized else 0)
 
     @property
     def covariances(self) -> list[Covariance]:
@@ -183,7 +219,8 @@ class Space:
     @property
     def sigma(self) -> float:
         """Sigma in inner units."""
-        return 1.0 if isinstance(self.fit, GeneralizedFit) else float(np.exp(self.psi[-1]))
+        generalized = isinstance(self.fit, GeneralizedFit)
+        return 1.0 if generalized else float(np.exp(self.psi[self.surface.tail]))
 
     def values(self, psi: FloatArray) -> FloatArray:
         """Parameters at psi: sds, correlations, what is known by its logarithm, beta of a glmm."""
@@ -191,14 +228,16 @@ class Space:
         for covariance, C_f in zip(self.covariances, space.C, strict=True):
             values += natural(C_f @ C_f.T, covariance).tolist()
         rest = psi[self.surface.tail :]
+        at = len(rest) - self.after
+        of_ranges, beta = np.split(rest[at:], [len(self.ranges)])
         if isinstance(self.fit, GeneralizedFit):
-            at = len(rest) - len(self.fit.names)
             infinite = np.isinf(self.fit.family.log_parameters)
             of_family = np.where(infinite, np.inf, np.exp(rest[:at]))
-            return np.array([*values, *of_family, *self.fit.problem.K @ rest[at:]])
+            beta = self.fit.problem.K @ beta
+            return np.array([*values, *of_family, *np.exp(of_ranges), *beta])
         if self.fit.model.sigma is None:
             values.append(self.fit.scales.y_scale * np.exp(rest[0]))
-        return np.array(values)
+        return np.array([*values, *np.exp(of_ranges)])
 
     # ---- what is free ----
 
@@ -240,16 +279,18 @@ class Space:
         kept = [
             j for j in range(self.surface.tail, len(self.psi)) if j != rest and not self.known(j)
         ]
-        unit = np.eye(len(self.psi))[:, kept]
+        unit = np.zeros((len(self.psi), len(kept)))
+        unit[kept, np.arange(len(kept))] = 1.0
         return [*parts, _others(unit, self.psi[kept])]
 
     def known(self, j: int) -> bool:
-        """Whether a coordinate of the rest is no parameter: a known sigma, an infinite size."""
+        """Whether a coordinate of the rest stays: sigma, an infinite size, a range at its end."""
+        place, first = j - self.surface.tail, len(self.psi) - self.after - self.surface.tail
+        if place >= first:
+            beyond = place - first
+            return beyond < len(self.ranges) and bool(self.ranges[beyond].end)
         if isinstance(self.fit, GeneralizedFit):
-            of_family = self.fit.family.log_parameters
-            return j - self.surface.tail < len(of_family) and bool(
-                np.isinf(of_family[j - self.surface.tail])
-            )
+            return bool(np.isinf(self.fit.family.log_parameters[place]))
         return self.fit.model.sigma is not None
 
     def whole(self) -> tuple[Chart, Free]:
@@ -268,9 +309,10 @@ class Space:
     def estimate(self, psi: FloatArray) -> FloatArray:
         """All parameters, in the order of `parameters`."""
         values = self.values(psi)
-        if not isinstance(self.surface, LinearSurface):
+        surface, inner = self.surface.inner(psi)
+        if not isinstance(surface, LinearSurface):
             return values
-        f, _ = self.surface.factorize(psi)
+        f, _ = surface.factorize(inner)
         scales = self.fit.scales
         beta = scales.beta_0 + scales.y_scale * (self.fit.problem.K @ f.solve()[0])
         return np.concatenate([values, beta])
@@ -304,12 +346,16 @@ class Space:
                 se[at : at + covariance.size] = np.nan
                 notes.append(f"{name}: on the boundary, where a curvature gives no standard error")
             at += covariance.size
-        for j in range(self.surface.tail, len(self.psi)):
-            if isinstance(self.fit, GeneralizedFit) and self.known(j):
-                se[at] = np.nan
-                notes.append("size: infinite, where a curvature gives no standard error")
-        if isinstance(self.surface, LinearSurface):
-            factored, sigma = self.surface.factorize(self.psi)
+        if isinstance(self.fit, GeneralizedFit) and np.isinf(self.fit.family.log_parameters).any():
+            se[at] = np.nan
+            notes.append("size: infinite, where a curvature gives no standard error")
+        for name, j in self.logarithms().items():
+            if name.startswith("range ") and self.known(j):
+                se[at + list(self.logarithms()).index(name)] = np.nan
+                notes.append(f"{name}: at an end of what is looked at, and held there")
+        surface, inner = self.surface.inner(self.psi)
+        if isinstance(surface, LinearSurface):
+            factored, sigma = surface.factorize(inner)
             cov = factored.covariance_of_beta(self.fit.problem.K)
             se = np.append(se, self.fit.scales.y_scale * sigma * np.sqrt(np.diag(cov)))
         return se, notes
@@ -333,17 +379,24 @@ class Space:
                     add(self.of_sd, f, c)
                 else:
                     add(self.of_correlation, f, c, d)
-        logarithms = len(self.psi) - self.surface.tail
-        if isinstance(self.fit, GeneralizedFit):
-            logarithms -= len(self.fit.names)
-        elif self.fit.model.sigma is not None:
-            logarithms = 0
-        for j in range(logarithms):
-            add(self.of_logarithm, self.surface.tail + j)
+        for j in self.logarithms().values():
+            add(self.of_logarithm, j)
         for j in range(0 if self.reml else len(self.fit.names)):
             generalized = isinstance(self.fit, GeneralizedFit)
             add(self.of_marginal_beta if generalized else self.of_beta, j)
         return made
+
+    def logarithms(self) -> dict[str, int]:
+        """Where psi has what is known by its logarithm: sigma or a family's number, and ranges."""
+        first, ranges = self.surface.tail, [tuning.name for tuning in self.ranges]
+        if isinstance(self.fit, GeneralizedFit):
+            own = [self.fit.family.parameter] if self.fit.family.parameter else []
+        else:
+            own = ["sigma"]
+        places = {name: first + j for j, name in enumerate([*own, *ranges])}
+        if self.fit.model.sigma is not None:
+            places.pop("sigma", None)
+        return places
 
     def of_sd(self, name: str, step: float, f: int, c: int) -> Section:
         """Hold the sd of the effect c of the term f: the first entry of its C."""
@@ -405,12 +458,18 @@ class Space:
     def of_logarithm(self, name: str, step: float, j: int) -> Section:
         """Hold sigma, or the parameter of a family, by its logarithm."""
         free = _joined(self.free(rest=j))
-        origin, axis = self.outside(free), np.eye(len(self.psi))[j]
+        origin, axis = self.outside(free), np.zeros(len(self.psi))
+        axis[j] = 1.0
         origin[j] = 0.0
         generalized = isinstance(self.fit, GeneralizedFit)
-        scale = 1.0 if generalized else self.fit.scales.y_scale
+        scale = 1.0 if generalized or name != "sigma" else self.fit.scales.y_scale
         t = float(self.psi[j])
         lowest, highest = t - np.log(FAR), t + np.log(FAR)
+        if name == "sigma" and self.ranges:
+            lowest = min(t, max(lowest, LEAST_NOISE + 1.0))
+        for tuning in self.ranges:
+            if tuning.name == name:
+                lowest, highest = np.log(tuning.bounds)
         if name == "size":
             mean = float(self.fit.model.y.mean())
             lowest, highest = min(lowest, np.log(mean / FAR)), np.log(NO_LIMIT * mean)
@@ -454,22 +513,31 @@ class Space:
     def of_beta(self, name: str, step: float, j: int) -> Section:
         """Hold a coefficient of a linear model: its column leaves X, and its part leaves y."""
         problem = self.fit.problem
-        K_j, w, surface = problem.K[j], problem.model.weights, self.surface
-        assert isinstance(surface, LinearSurface)
+        K_j, w = problem.K[j], problem.model.weights
         y, scales = problem.response()
         # K_j beta = v where beta = v K_j / |K_j|^2 + a combination of what is orthogonal to K_j
         X = problem.X @ scipy.linalg.null_space(K_j[None])
         column = problem.X @ K_j / (K_j @ K_j)
-        A = problem.engine.cross_products(problem.factors, X, y, w)
         free = _joined(self.free())
         origin = self.outside(free)
 
+        @lru_cache(maxsize=KEPT)
+        def without(at: Problem) -> Products:
+            products: Products = at.engine.cross_products(at.factors, X, y, w)
+            return products
+
         def chart(v: float) -> Chart:
             rest = y - (v - scales.beta_0[j]) / scales.y_scale * column
-            products = A.with_response(problem.factors, X, rest, w)
-            return Chart(replace(surface, A=products), self.sigma, origin, free.directions)
 
-        f, _ = surface.factorize(self.psi)
+            def of(at: Problem) -> Surface:
+                A = without(at).with_response(at.factors, X, rest, w)
+                return LinearSurface(_sizes(at), A, self.reml)
+
+            return Chart(self.ranged(of), self.sigma, origin, free.directions)
+
+        surface, inner = self.surface.inner(self.psi)
+        assert isinstance(surface, LinearSurface)
+        f, _ = surface.factorize(inner)
         beta = scales.beta_0[j] + scales.y_scale * K_j @ f.solve()[0]
         return self.of_coefficient(name, step, float(beta), chart, free)
 
@@ -522,16 +590,23 @@ def space_of(fit: Fit, reml: bool) -> Space:
     [6.45 1.72 9.51 0.8 ]
     """
     T = fit.factorization.T
+    of_ranges = np.log([tuning.value for tuning in fit.model.tunings])
     if isinstance(fit, GeneralizedFit):
         # an infinite size is held where it is as good as infinite
         most = np.log(NO_LIMIT * fit.model.y.mean()) if fit.family.parameter == "size" else np.inf
         of_family = np.minimum(fit.family.log_parameters, most)
-        rest = np.concatenate([of_family, np.linalg.solve(fit.problem.K, fit.beta)])
+        beta = np.linalg.solve(fit.problem.K, fit.beta)
+        rest = np.concatenate([of_family, of_ranges, beta])
         sigma = 1.0
     else:
         sigma = fit.sigma / fit.scales.y_scale
-        rest = np.log([sigma])
+        rest = np.concatenate([np.log([sigma]), of_ranges])
     return Space(fit, reml, np.concatenate([*(sigma * T_f.ravel() for T_f in T), rest]))
+
+
+def _sizes(problem: Problem) -> tuple[int, ...]:
+    """Effects of a level of each term."""
+    return tuple(covariance.k for covariance in problem.model.covariances)
 
 
 def _triangle(M: FloatArray) -> FloatArray:

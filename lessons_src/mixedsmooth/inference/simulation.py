@@ -1,4 +1,4 @@
-"""New data from a fitted model, and residuals that a right model makes normal (chapter 12).
+"""New data from a fitted model, and residuals that a right model makes normal (chapter 13).
 
 Replicate i is drawn by a generator of its own, child i of the seed. So it does not depend on how
 many others there are, or on who draws them.
@@ -15,6 +15,7 @@ from scipy.special import ndtri
 from mixedsmooth._checks import whole
 from mixedsmooth.model.families import Family
 from mixedsmooth.model.fit import Fit, GeneralizedFit
+from mixedsmooth.model.precision import Precision
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -91,12 +92,15 @@ class Effects:
         A factor of the covariance of the effects of a level.
     levels : int
         How many levels there are.
+    structure : Precision or None
+        Precision between the levels; None if they are independent.
     """
 
     codes: IntArray
     columns: tuple[FloatArray, ...]
     root: FloatArray
     levels: int
+    structure: Precision | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +145,11 @@ class Simulator:
         at = 0
         for term in self.effects:
             end = at + term.levels * len(term.root)
-            # b = sigma T u,  u ~ N(0, I)
-            b = normal[:, at:end].reshape(-1, term.levels, len(term.root)) @ term.root.T
+            # b = sigma T u,  u ~ N(0, P^-1)
+            u = normal[:, at:end]
+            if term.structure is not None:
+                u = term.structure.draw(u.T).T
+            b = u.reshape(-1, term.levels, len(term.root)) @ term.root.T
             for a, column in enumerate(term.columns):
                 y += column * b[:, term.codes, a]
             at = end
@@ -188,10 +195,16 @@ def simulator(fit: Fit) -> Simulator:
     eta = fit._linear_part(model.frame, [g for g in model.groups if g.is_smooth])
     if model.whole_offset is not None:
         eta = eta + model.whole_offset
-    factors = zip(model.groups, fit.problem.outward(fit.factorization.T), strict=True)
+    T_user, A = fit.problem.outward(fit.factorization.T), fit.factorization.A
     effects = tuple(
-        Effects(g.codes(g.frame), tuple(g.columns(g.frame)), fit.sigma * T, len(g.levels))
-        for g, T in factors
+        Effects(
+            g.codes(g.frame),
+            tuple(g.columns(g.frame)),
+            fit.sigma * T,
+            shape.levels,
+            shape.structure,
+        )
+        for g, T, shape in zip(model.groups, T_user, A.shapes, strict=True)
         if not g.is_smooth
     )
     # e ~ N(0, sigma^2 W^-1)

@@ -1,15 +1,16 @@
-"""The deviance as a function of covariance factors C and sigma (chapter 12).
+"""The deviance as a function of covariance factors C and sigma (chapter 13).
 
 The engine profiles sigma and knows T, the factor relative to sigma. To hold a standard deviation
 takes C = sigma T, all entries of which stand in one vector psi, then log sigma. A generalized model
-has the logarithm of its family's parameter there, and beta. A `Chart` is a flat piece of the space
+has the logarithm of its family's parameter there, and beta. Ranges that are estimated have their
+logarithms before beta. A `Chart` is a flat piece of the space
 of psi, on which a deviance can be minimized.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,11 +31,14 @@ from mixedsmooth.model.laplace import (
     quadrature,
 )
 from mixedsmooth.model.optimize import FARTHEST, NEARLY_ZERO, PREDICTED_DECREASE
+from mixedsmooth.model.problem import Problem
 
 FloatArray = NDArray[np.float64]
 
 STEEP = 3e-4  # a slope in units of curvature 1 that is taken for zero
 DIFFERENCE = 1e-4  # of a coordinate, for second derivatives
+KEPT = 8  # sets of columns at ranges, to be used again
+LEAST_NOISE = np.log(1e-5)  # of sigma in inner units, where ranges are free
 FLAT = 1e-9  # of the largest curvature: a smaller one is rounding
 OTHER, DIAGONAL, CURVE = np.arange(3, dtype=np.int8)  # parts that a coordinate plays
 
@@ -78,6 +82,10 @@ class Surface(ABC):
     def tail(self) -> int:
         """Where psi has what comes after the C."""
         return sum(k * k for k in self.sizes)
+
+    def inner(self, psi: FloatArray) -> tuple["Surface", FloatArray]:
+        """Return the surface of one set of columns, and its psi."""
+        return self, psi
 
     def parted(self, psi: FloatArray) -> tuple[list[FloatArray], FloatArray]:
         """Divide psi into the C of each term, and the rest."""
@@ -198,6 +206,109 @@ class MarginalSurface(Surface):
         at = laplace(data, mode) if self.nodes == 1 else quadrature(data, mode, self.nodes)
         slope = [*(G.ravel() for G in at.by_T), at.by_parameters, at.by_beta]
         return at.deviance - 2 * data.constant, np.concatenate(slope)
+
+
+@dataclass(frozen=True, eq=False)
+class RangedSurface(Surface):
+    """A deviance of ranges too, with which the columns change: their logarithms are in psi.
+
+    Attributes
+    ----------
+    problem : Problem
+        The problem at the estimated ranges, in whose units C is.
+    of : callable
+        Makes the surface of a problem with its ranges held.
+    first : int
+        Where in psi the logarithms are.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> from mixedsmooth.inference.sections import space_of
+    >>> mcycle = ms.load_mcycle()
+    >>> fit = ms.lmm(mcycle.accel, ms.smooth(time=mcycle.time, basis="gp", k=20))
+    >>> space = space_of(fit, reml=True)
+    >>> _, slope = space.surface.value_and_slope(space.psi)
+    >>> print(len(slope), bool(abs(slope[-1]) < 1e-3))  # C of 18 columns, sigma, the range
+    326 True
+    """
+
+    problem: Problem
+    of: Callable[[Problem], Surface]
+    first: int
+
+    @property
+    def exact(self) -> bool:
+        """As the engine says."""
+        return self._held.exact
+
+    @cached_property
+    def _held(self) -> Surface:
+        return self.of(self.problem)
+
+    @cached_property
+    def bounds(self) -> FloatArray:
+        """Logarithms of the smallest and the largest ranges, shape (r, 2)."""
+        return np.log([tuning.bounds for tuning in self.problem.model.tunings])
+
+    @cached_property
+    def _at(self) -> Callable[[tuple[float, ...]], tuple[Problem, Surface]]:
+        @lru_cache(maxsize=KEPT)
+        def at(logarithms: tuple[float, ...]) -> tuple[Problem, Surface]:
+            problem = self.problem.at_ranges(np.exp(logarithms).tolist())
+            return problem, self.of(problem)
+
+        return at
+
+    @property
+    def _logarithms(self) -> slice:
+        return slice(self.first, self.first + len(self.bounds))
+
+    def _factors(self, problem: Problem, psi: FloatArray) -> list[tuple[FloatArray, float]]:
+        """C of each term in the units of a problem, and what a change of it is multiplied by."""
+        factors = []
+        for C, back, old in zip(self.parted(psi)[0], problem.back, self.problem.back, strict=True):
+            if C.shape == back.shape and np.array_equal(back, old):
+                factors.append((C, 0.0))
+            else:  # a range changes the columns of one variance, and even their number
+                ratio = old[0, 0] / back[0, 0]
+                factors.append((ratio * C[0, 0] * np.eye(len(back)), ratio))
+        return factors
+
+    def inner(self, psi: FloatArray) -> tuple[Surface, FloatArray]:
+        """Return the surface at the ranges of psi, and its psi."""
+        if isinstance(self._held, LinearSurface) and psi[self.tail] < LEAST_NOISE:
+            raise OutOfRangeError  # r^2 / sigma^2 has lost its digits where a process fits all of y
+        logarithms = np.clip(psi[self._logarithms], *self.bounds.T)
+        problem, surface = self._at(tuple(logarithms.tolist()))
+        C = [C_f.ravel() for C_f, _ in self._factors(problem, psi)]
+        rest = np.delete(psi, self._logarithms)[self.tail :]
+        return surface, np.concatenate([*C, rest])
+
+    def value(self, psi: FloatArray) -> float:
+        """Return the deviance at C, the ranges and the rest."""
+        surface, inner = self.inner(psi)
+        return surface.value(inner)
+
+    def value_and_slope(self, psi: FloatArray) -> tuple[float, FloatArray]:
+        """Return the deviance and its slope by all of these, by the ranges from differences."""
+        surface, inner = self.inner(psi)
+        value, by_inner = surface.value_and_slope(inner)
+        of_C, rest = surface.parted(by_inner)
+        problem, _ = self._at(tuple(np.clip(psi[self._logarithms], *self.bounds.T).tolist()))
+        slope = []
+        factors = self._factors(problem, psi)
+        for k, G, (_, ratio) in zip(self.sizes, of_C, factors, strict=True):
+            moved = np.zeros(k * k)
+            moved[0] = ratio * np.trace(G)
+            slope.append(moved if ratio else G.ravel())
+        by_logarithms = []
+        for i in range(len(self.bounds)):
+            step = DIFFERENCE * (np.arange(len(psi)) == self.first + i)
+            ends = self.value(psi + step) - self.value(psi - step)
+            by_logarithms.append(ends / (2 * DIFFERENCE))
+        at = self.first - self.tail
+        return value, np.concatenate([*slope, rest[:at], by_logarithms, rest[at:]])
 
 
 class Chart(NamedTuple):

@@ -1,4 +1,4 @@
-"""Fits of one model to many responses at once, as arrays (chapter 12).
+"""Fits of one model to many responses at once, as arrays (chapter 13).
 
 The replicates of a bootstrap share X and Z; only y differs. So their cross-products differ in the
 row of y alone, and what takes time in a small fit, to call a function, is done once for a thousand

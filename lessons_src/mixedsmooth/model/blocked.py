@@ -24,6 +24,7 @@ from mixedsmooth.model import engine
 from mixedsmooth.model.engine import Factor, Shape, by_term, indicators
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.intp]
 Rows = tuple[scipy.sparse.csr_array, ...]
 Item = TypeVar("Item")
 
@@ -31,6 +32,7 @@ SMALL = 40_000  # numbers in blocks that are kept dense where they are used once
 QUICK = 400_000  # multiplications that are quick enough for dense blocks in any case
 PAIRS = 100_000_000  # products of pairs that may be stored
 ENTRIES = 4_000_000  # of a dense matrix that is needed for a moment
+ROWS = 4_096  # of dense columns that are multiplied at a time, near the processor
 
 
 # ---- the block between head and tail ----
@@ -170,13 +172,8 @@ def _coupling(dense: FloatArray, sparse: Rows, reused: bool) -> Blocks | Pairs |
         blocks = np.concatenate([*together, dense], axis=1)
         return Blocks(np.ascontiguousarray(blocks.transpose(1, 0, 2)))
     # C of effect a as a sparse matrix with a row for each level; all effects have one pattern.
-    offsets = np.arange(0, J * d + 1, d)
-    columns = np.tile(np.arange(d), J)
     rows = [
-        scipy.sparse.hstack(
-            [block, scipy.sparse.csr_array((values.T.ravel(), columns, offsets), shape=(J, d))],
-            format="csr",
-        )
+        scipy.sparse.hstack([block, _full_rows(values)], format="csr")
         for block, values in zip(sparse, dense, strict=True)
     ]
     return _pairs(rows, width) if reused else SparseBlocks(tuple(rows))
@@ -319,11 +316,11 @@ class Products(engine.Products):
         """
         T_h, T_t = self.parted(T)
         # H_j = T' A_j T + I, the k x k blocks of the head
-        H = np.matmul(T_h.T, _left(T_h.T, self.head))
+        H = _right(_left(T_h.T, self.head), T_h)
         np.einsum("aaj->aj", H)[...] += 1  # a view of the diagonals
         H_inverse, log_det_head = _inverse(H, signed=isnan(self.log_weights))
         P = _left(T_h, H_inverse)
-        M = np.matmul(T_h, P)
+        M = _right(P, T_h.T)
         # A~ = A_tt - sum_j C_j' M_j C_j  (eq-7-reduced)
         reduced = self.tail - self.coupling.inner(M)
         # L L' = Lambda' A~ Lambda + I (no I for X and y)
@@ -375,7 +372,7 @@ def cross_products(
     Parameters
     ----------
     factors : sequence of Factor
-        Random-effects terms; that with most levels is the head.
+        Random-effects terms; that with most levels is the head, of smooths alone the smallest.
     X : ndarray, shape (n, p)
         Fixed effects.
     y : ndarray, shape (n,)
@@ -403,36 +400,47 @@ def cross_products(
      [12. 46.]]
     """
     n, p = X.shape
-    sizes = [(f.shape.levels, f.shape.k) for f in factors]
+    # of terms with one level the smallest: the tail is where the dense matrices are
+    sizes = [(J, k if J > 1 else -k) for J, k in ((f.shape.levels, f.shape.k) for f in factors)]
     first = sizes.index(max(sizes))
     others = list(factors)
     head = others.pop(first)
     k, J = head.shape.k, head.shape.levels
-    m = sum(f.shape.size for f in others)
-    columns = np.vstack([X.T, y])
-    weighted = columns if w is None else columns * w
-    z_head = head.effects if w is None else tuple(w * z for z in head.effects)
-
-    head_block = np.empty((k, k, J))
-    for a, z in enumerate(z_head):
-        for b in range(a + 1):
-            of_pair = np.bincount(head.codes, z * head.effects[b], minlength=J)
-            head_block[a, b] = head_block[b, a] = of_pair
-    # contiguous by levels: all loops over them run over long vectors
-    dense = np.ascontiguousarray(np.stack([head.sums(column).T for column in weighted], axis=1))
+    smooths = [f for f in others if f.shape.levels == 1]
+    grouped = [f for f in others if f.shape.levels > 1]
+    # columns of the tail: those of terms with levels; and those of X, y and terms with one level,
+    # which are as dense
+    levels = np.repeat([f.shape.levels for f in others], [f.shape.size for f in others])
+    m = len(levels)
+    of_groups = np.flatnonzero(levels > 1)
+    of_columns = np.append(np.flatnonzero(levels == 1), np.arange(m, m + p + 1))
+    columns = [z for f in smooths for z in f.effects] + [*np.ascontiguousarray(X.T), y]
 
     tail = np.zeros((m + p + 1, m + p + 1))
-    tail[m:, m:] = columns @ weighted.T
+    if J == 1:
+        gram = _gram([*head.effects, *columns], w)
+        head_block, by_level = gram[:k, :k, None], gram[:k, k:, None]
+        tail[np.ix_(of_columns, of_columns)] = gram[k:, k:]
+    else:
+        head_block, by_level = _of_levels(head, columns, w)
+        tail[np.ix_(of_columns, of_columns)] = _gram(columns, w)
     tail[-1, -1] += slack
+    if grouped:
+        for t, column in zip(of_columns, columns, strict=True):
+            wz = column if w is None else w * column
+            tail[of_groups, t] = np.concatenate([f.sums(wz).ravel() for f in grouped])
+        tail[np.ix_(of_columns, of_groups)] = tail[np.ix_(of_groups, of_columns)].T
+        Z = indicators(grouped, np.arange(n), n, None)
+        WZ = Z if w is None else Z.multiply(w[:, None]).tocsr()
+        tail[np.ix_(of_groups, of_groups)] = (Z.T @ WZ).toarray()
     sparse: Rows = ()
     if others:
-        for t, column in enumerate(weighted):
-            tail[:m, m + t] = np.concatenate([f.sums(column).ravel() for f in others])
-        tail[m:, :m] = tail[:m, m:].T
-        Z = indicators(others, np.arange(n), n, None)
-        WZ = Z if w is None else Z.multiply(w[:, None]).tocsr()
-        tail[:m, :m] = (Z.T @ WZ).toarray()
-        sparse = tuple(indicators(others, head.codes, J, z) for z in z_head)
+        z_head = head.effects if w is None else tuple(w * z for z in head.effects)
+        sparse = tuple(
+            _beside(others, head.codes, z, of_effect)
+            for z, of_effect in zip(z_head, by_level[:, : -p - 1], strict=True)
+        )
+    dense = np.ascontiguousarray(by_level[:, -p - 1 :])
     return Products(
         n=n,
         p=p,
@@ -445,6 +453,55 @@ def cross_products(
         coupling=_coupling(dense, sparse, reused),
         tail=tail,
     )
+
+
+def _gram(columns: Sequence[FloatArray], w: FloatArray | None) -> FloatArray:
+    """Products of dense columns, some rows at a time, so that no copy of all is made."""
+    gram = np.zeros((len(columns), len(columns)))
+    for at in range(0, len(columns[0]), ROWS):
+        rows = slice(at, at + ROWS)
+        block = np.stack([column[rows] for column in columns])
+        gram += block @ (block if w is None else block * w[rows]).T
+    return gram
+
+
+def _of_levels(
+    head: Factor, columns: Sequence[FloatArray], w: FloatArray | None
+) -> tuple[FloatArray, FloatArray]:
+    """Products of the head with itself, (k, k, J), and with dense columns, (k, d, J)."""
+    k, J = head.shape.k, head.shape.levels
+    block, by_level = np.empty((k, k, J)), np.empty((k, len(columns), J))
+    for a, z in enumerate(head.effects):
+        wz = z if w is None else w * z
+        for b in range(a + 1):
+            of_pair = np.bincount(head.codes, wz * head.effects[b], minlength=J)
+            block[a, b] = block[b, a] = of_pair
+        for t, column in enumerate(columns):
+            by_level[a, t] = np.bincount(head.codes, wz * column, minlength=J)
+    return block, by_level
+
+
+def _beside(
+    others: Sequence[Factor], codes: IntArray, z: FloatArray, by_level: FloatArray
+) -> scipy.sparse.csr_array:
+    """Products of an effect of the head with the other terms; with those of one level, as known."""
+    if all(f.shape.levels > 1 for f in others):
+        return indicators(others, codes, by_level.shape[1], z)
+    parts, at = [], 0
+    for f in others:
+        if f.shape.levels == 1:
+            parts.append(_full_rows(by_level[at : at + f.shape.k]))
+            at += f.shape.k
+        else:
+            parts.append(indicators([f], codes, by_level.shape[1], z))
+    return scipy.sparse.hstack(parts, format="csr") if len(parts) > 1 else parts[0]
+
+
+def _full_rows(values: FloatArray) -> scipy.sparse.csr_array:
+    """Sparse matrix with a row for each level, whose zeros are entries too."""
+    d, J = values.shape
+    entries = values.T.ravel(), np.tile(np.arange(d), J), np.arange(0, J * d + 1, d)
+    return scipy.sparse.csr_array(entries, shape=(J, d))
 
 
 # ---- factorization ----
@@ -542,8 +599,9 @@ class Factorization(engine.ExactFactorization):
         # the head acts through log|H_j| and through A~:  with E_j = C_j (Lambda Q Lambda') C_j',
         # dd/dT = 2 sum_j (A_j - E_j + A_j M_j E_j) P_j  (eq-7-gradient)
         E = A.coupling.outer(self._between_lambdas(Q))
-        ME = np.einsum("acj,cbj->abj", self.M, E)
-        inner = A.head - E + np.einsum("acj,cbj->abj", A.head, ME)
+        inner = A.head - E + _times(A.head, _times(self.M, E))
+        if len(inner) > inner.shape[2]:  # few large blocks
+            return A.joined(2 * np.tensordot(inner, self.P, axes=((1, 2), (0, 2))), tail)
         return A.joined(2 * np.einsum("acj,cbj->ab", inner, self.P), tail)
 
     def degrees_of_freedom(self, reml: bool) -> list[FloatArray]:
@@ -553,7 +611,7 @@ class Factorization(engine.ExactFactorization):
         # the head's block of the inverse is H_j^-1 + P_j' E_j P_j, and H_j^-1 = I - P_j' A_j T
         E = A.coupling.outer(self._between_lambdas(Q))
         AT = np.einsum("acj,cb->abj", A.head, A.parted(self.T)[0])
-        EP = np.einsum("acj,cbj->abj", E, self.P)
+        EP = _times(E, self.P)
         head = np.einsum("abj,abj->b", self.P, AT - EP)
         diagonals = by_term(np.diag(Q)[: A.m], A.tail_shapes)
         return A.joined(head, [len(part) - part.sum(axis=0) for part in diagonals])
@@ -661,6 +719,8 @@ class Factorization(engine.ExactFactorization):
         head, others = self.A.parted(factors)
         m = self.A.m
         G = self._between_lambdas(self._tail_inverse(m))
+        if head.shape.levels == 1:
+            return self._dense_row_variances([z for f in (head, *others) for z in f.effects], G)
         h = _quadratic(head, self._head_covariances(G) if others else self.M)
         # of the tail: G; and between the two: -M_j C_j G, for some levels at a time
         columns, at = [], 0
@@ -683,6 +743,22 @@ class Factorization(engine.ExactFactorization):
                 MCG = sum(self.M[a, b, first:last, None] * CG_b for b, CG_b in enumerate(CG))
                 for column, z in columns:
                     h[rows] -= 2 * z_head[rows] * z[rows] * MCG[codes, column[rows]]
+        return h
+
+    def _dense_row_variances(self, columns: Sequence[FloatArray], G: FloatArray) -> FloatArray:
+        """Those of a model whose terms have one level: of the head's columns, then the tail's."""
+        m = self.A.m
+        V = self._head_covariances(G)[:, :, 0]
+        for C in self._sparse_rows(0):  # there is a tail
+            # covariance of all effects: [ M + M C G C' M'   -M C G ]
+            #                            [     -G C' M'         G   ]
+            between = -self.M[:, :, 0] @ C @ G[:m, :m]
+            V = np.block([[V, between], [between.T, G[:m, :m]]])
+        h = np.empty(len(columns[0]))
+        for at in range(0, len(h), ROWS):
+            rows = slice(at, at + ROWS)
+            z = np.stack([column[rows] for column in columns])
+            h[rows] = np.einsum("cr,cr->r", V @ z, z)
         return h
 
     def _coefficients(self) -> FloatArray:
@@ -714,6 +790,20 @@ class Factorization(engine.ExactFactorization):
 def _left(T: FloatArray, B: FloatArray) -> FloatArray:
     """T B_j for each level, B of shape (k, k, J)."""
     return (T @ B.reshape(len(B), -1)).reshape(B.shape)
+
+
+def _right(B: FloatArray, T: FloatArray) -> FloatArray:
+    """B_j T for each level, B of shape (k, k, J)."""
+    if len(B) > B.shape[2]:  # few large blocks
+        return np.asarray(np.matmul(B.transpose(2, 0, 1), T).transpose(1, 2, 0))
+    return np.asarray(np.matmul(T.T, B))
+
+
+def _times(A: FloatArray, B: FloatArray) -> FloatArray:
+    """A_j B_j for each level, both of shape (k, k, J)."""
+    if len(A) > A.shape[2]:  # few large blocks
+        return np.asarray(np.matmul(A.transpose(2, 0, 1), B.transpose(2, 0, 1)).transpose(1, 2, 0))
+    return np.asarray(np.einsum("acj,cbj->abj", A, B))
 
 
 def _quadratic(factor: Factor, M: FloatArray) -> FloatArray:

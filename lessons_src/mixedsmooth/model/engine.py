@@ -1,8 +1,9 @@
 """What an engine is: cross-products of the columns, and their factorization at a theta (chapter 7).
 
-The model is y = X beta + Z Lambda u + e with u ~ N(0, sigma^2 I), e ~ N(0, sigma^2 W^-1). All that
-the data contribute to its likelihood is A = [Z X y]' W [Z X y], formed once. Lambda is block
-diagonal: I kron T_f for the term f, with T_f lower triangular and its entries in theta.
+The model is y = X beta + Z Lambda u + e with u ~ N(0, sigma^2 P^-1), e ~ N(0, sigma^2 W^-1). All
+that the data contribute to its likelihood is A = [Z X y]' W [Z X y], formed once. Lambda is block
+diagonal: I kron T_f for the term f, with T_f lower triangular and its entries in theta. P = I, but
+for terms whose levels have a known precision; only the sparse engine takes these.
 
 An engine stores Z'WZ in its own way. It gives a type of `Products`, which holds A, and a type of
 `Factorization`, which answers what is asked of A at one theta. Terms are in the user's order.
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from mixedsmooth._linalg import solve_lower
 from mixedsmooth.model.covariance import Covariance
+from mixedsmooth.model.precision import Precision
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -33,16 +35,26 @@ LARGEST = 1e8  # an entry of T in scaled units beyond which the digits of sigma 
 class Shape(NamedTuple):
     """What theta needs to know of a term: its levels, and the covariance of the effects of one.
 
+    Attributes
+    ----------
+    levels : int
+        How many levels there are.
+    covariance : Covariance
+        Of the effects of a level.
+    structure : Precision or None
+        Precision between the levels, of one effect each; None if they are independent.
+
     Examples
     --------
     >>> from mixedsmooth.model.covariance import Full
     >>> subjects = Shape(18, Full(2))
-    >>> subjects.k, subjects.size
-    (2, 36)
+    >>> subjects.k, subjects.size, subjects.rank
+    (2, 36, 18)
     """
 
     levels: int
     covariance: Covariance
+    structure: Precision | None = None
 
     @property
     def k(self) -> int:
@@ -53,6 +65,27 @@ class Shape(NamedTuple):
     def size(self) -> int:
         """Number of columns of Z."""
         return self.levels * self.covariance.k
+
+    @property
+    def rank(self) -> int:
+        """Levels, less the means that a structure leaves out."""
+        return self.levels if self.structure is None else self.structure.rank
+
+    def pulled(self, u: FloatArray) -> FloatArray:
+        """P u for u of shape (m, k)."""
+        return u if self.structure is None else self.structure.times(u)
+
+    def within(self, q: FloatArray) -> FloatArray:
+        """Slope by u, of shape (m, k), without what the means do that a structure leaves out."""
+        return q if self.structure is None else self.structure.within(q)
+
+    def spread(self, q: FloatArray) -> FloatArray:
+        """P^-1 q for q of shape (m, k)."""
+        return q if self.structure is None else self.structure.spread(q)
+
+    def squares(self, u: FloatArray) -> FloatArray:
+        """U'P u for u of shape (m, k), shape (k, k)."""
+        return np.asarray(u.T @ self.pulled(u))
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +120,14 @@ class Factor:
     def sums(self, r: FloatArray) -> FloatArray:
         """Z'r, shape (m, k)."""
         levels = self.shape.levels
+        if levels == 1:
+            return np.array([[z @ r for z in self.effects]])
         return np.stack([np.bincount(self.codes, z * r, levels) for z in self.effects], axis=1)
 
     def times(self, b: FloatArray) -> FloatArray:
         """Z b for b of shape (m, k), shape (n,)."""
-        return np.asarray(sum(z * b[self.codes, a] for a, z in enumerate(self.effects)))
+        rows = 0 if self.shape.levels == 1 else self.codes
+        return np.asarray(sum(z * b[rows, a] for a, z in enumerate(self.effects)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +177,7 @@ class Products(ABC):
 
     @abstractmethod
     def factorize(self, T: Sequence[FloatArray]) -> "Factorization":
-        """Factor [Z Lambda, X, y]' W [Z Lambda, X, y] + I (no I for X and y).
+        """Factor [Z Lambda, X, y]' W [Z Lambda, X, y] + P (no P for X and y).
 
         Raises
         ------
@@ -167,7 +203,7 @@ class Factorization(ABC):
     T : tuple of ndarray, each of shape (k, k)
         The lower triangular factors.
     log_det_Z : float
-        log|Lambda'Z'WZ Lambda + I|.
+        log|Lambda'Z'WZ Lambda + P| - log|P|.
     L_X : ndarray, shape (p, p)
         Lower triangular, L_X L_X' = sigma^2 X'V^-1 X.
     r2 : float
@@ -203,14 +239,14 @@ class Factorization(ABC):
 
     @abstractmethod
     def solve_spherical(self, q: Sequence[FloatArray]) -> list[FloatArray]:
-        """Solve (Lambda'Z'WZ Lambda + I) u = q, for parts of shape (m, k)."""
+        """Solve (Lambda'Z'WZ Lambda + P) u = q, for parts of shape (m, k)."""
 
     @abstractmethod
     def degrees_of_freedom(self, reml: bool) -> list[FloatArray]:
         """Effective degrees of freedom of each effect, summed over the levels: shapes (k,).
 
         They are m minus the sum of the diagonal entries that belong to the effect in
-        (Lambda'Z'WZ Lambda + I)^-1; with `reml`, in the inverse that has X beside Z, so that beta
+        P (Lambda'Z'WZ Lambda + P)^-1; with `reml`, in the inverse that has X beside Z, so that beta
         counts as estimated.
         """
 
@@ -218,7 +254,7 @@ class Factorization(ABC):
     def conditional_covariances(self) -> list[FloatArray]:
         """Covariance of the effects of each level given y, over sigma^2: shapes (m, k, k).
 
-        They are the diagonal blocks of Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'.
+        They are the diagonal blocks of Lambda (Lambda'Z'WZ Lambda + P)^-1 Lambda'.
         """
 
     @abstractmethod
@@ -290,6 +326,30 @@ class ExactFactorization(Factorization):
     @abstractmethod
     def row_variances(self, factors: Sequence[Factor]) -> FloatArray:
         """Diagonal of Z Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'Z', one entry for each row."""
+
+
+def penalty(u: Sequence[FloatArray], shapes: Sequence[Shape]) -> float:
+    """Sum u'P u over the terms.
+
+    Parameters
+    ----------
+    u : sequence of ndarray, each of shape (m, k)
+        Effects.
+    shapes : sequence of Shape
+        The terms.
+
+    Returns
+    -------
+    float
+        What the effects cost.
+
+    Examples
+    --------
+    >>> from mixedsmooth.model.covariance import Scalar
+    >>> penalty([np.array([[1.0], [2.0]])], [Shape(2, Scalar(1))])
+    5.0
+    """
+    return sum(float(np.vdot(u_f, f.pulled(u_f))) for u_f, f in zip(u, shapes, strict=True))
 
 
 def by_term(v: FloatArray, shapes: Sequence[Shape]) -> list[FloatArray]:

@@ -4,31 +4,29 @@ What the optimum alone determines is stored; everything else is computed when it
 kept. Inside, columns are centered and scaled; `Problem` and `Scales` map back.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Union, get_args
+from typing import TYPE_CHECKING, Any, Literal, Union, get_args, overload
 
 import numpy as np
 import scipy.linalg
-import scipy.special
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import (
-    as_vector,
     choice,
     column_of,
     flag,
     for_each_row,
-    frozen,
     locked,
-    share,
 )
-from mixedsmooth.model.covariance import Full, Scalar
+from mixedsmooth.model.covariance import Full
+from mixedsmooth.model.curves import Curve, SmoothRows, Surface, chosen, over
 from mixedsmooth.model.engine import Factorization
 from mixedsmooth.model.families import Family
 from mixedsmooth.model.laplace import LEAST_WEIGHT
 from mixedsmooth.model.optimize import residual_and_degrees
+from mixedsmooth.model.parts import Data, FieldPart, Frame, Input, read
 from mixedsmooth.model.problem import Model, Problem, Scales
 from mixedsmooth.model.rows import spread
 from mixedsmooth.model.summary import (
@@ -38,7 +36,7 @@ from mixedsmooth.model.summary import (
     random_table,
     residual_table,
 )
-from mixedsmooth.model.terms import Data, Frame, Group, SmoothPart, read
+from mixedsmooth.model.terms import Group
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -115,7 +113,8 @@ class RandomEffects:
     @property
     def conditional_sd(self) -> FloatArray:
         """Conditional standard deviations of the effects, shape (m, k)."""
-        return np.sqrt(np.diagonal(self.conditional_cov, axis1=1, axis2=2))
+        variances = np.diagonal(self.conditional_cov, axis1=1, axis2=2)
+        return np.sqrt(np.maximum(variances, 0.0))  # one that is zero may be rounded below
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return the effects as a data frame, levels as index, which needs pandas."""
@@ -123,137 +122,6 @@ class RandomEffects:
 
         index = pd.Index(self.levels, name=self.name)
         return pd.DataFrame(self.effects, index=index, columns=self.names)
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """A fitted smooth over a grid.
-
-    Attributes
-    ----------
-    label : str
-        Name of the smooth.
-    x : ndarray, shape (m,)
-        The grid.
-    value : ndarray, shape (m,)
-        The curve, in the units of y.
-    se : ndarray, shape (m,)
-        Pointwise standard errors: of the curve given y, with the straight line and the intercept
-        estimated and the variances taken as known.
-    edf : float
-        Effective degrees of freedom, the straight line included; for curves that share a smoothing
-        parameter, those of all of them; for a difference, those of both curves.
-    root : callable
-        Makes rows L(x) for any x in the domain: the error of the curve is L(x) z with z ~ N(0, I),
-        so that their length is the standard error.
-
-    Examples
-    --------
-    >>> import mixedsmooth as ms
-    >>> mcycle = ms.load_mcycle()
-    >>> fit = ms.lmm_formula('accel ~ s(time, bs="cr", k=20)', mcycle)
-    >>> curve = fit.smooth("time", [2.4, 30.0, 57.6], intercept=True)
-    >>> print(curve.value.round(1), curve.se.round(1))
-    [-1.1 29.6 10.1] [12.5 7.5 16.7]
-    >>> print(round(curve.kappa, 2), round(curve.critical(), 3))
-    25.29 3.197
-    """
-
-    label: str
-    x: FloatArray
-    value: FloatArray
-    se: FloatArray
-    edf: float
-    root: Callable[[FloatArray], FloatArray] = field(repr=False)
-
-    @cached_property
-    def kappa(self) -> float:
-        """Length of the path that the direction of the error takes over the range of the grid."""
-        from mixedsmooth.inference.bands import path_length
-
-        return path_length(self.root, float(self.x.min()), float(self.x.max()))
-
-    def critical(self, level: float = 0.95) -> float:
-        """Return how many standard errors a simultaneous band reaches to either side.
-
-        Parameters
-        ----------
-        level : float
-            Probability that the band holds the whole curve, between 0 and 1.
-
-        Returns
-        -------
-        float
-            The critical value, by the volume-of-tube formula.
-
-        Raises
-        ------
-        ValueError
-            If `level` is not between 0 and 1.
-        """
-        from mixedsmooth.inference.bands import critical_value
-
-        return critical_value(self.kappa, level)
-
-    def interval(
-        self, level: float = 0.95, simultaneous: bool = False
-    ) -> tuple[FloatArray, FloatArray]:
-        """Return lower and upper ends of pointwise intervals, or of a band for the whole curve.
-
-        Parameters
-        ----------
-        level : float
-            Coverage, between 0 and 1.
-        simultaneous : bool
-            Whether it is that of the whole curve, over the range of the grid and between its
-            points too; otherwise of each point by itself.
-
-        Returns
-        -------
-        lower, upper : ndarray, shape (m,)
-            The ends.
-
-        Raises
-        ------
-        ValueError
-            If `level` is not between 0 and 1.
-
-        References
-        ----------
-        Nychka (1988), Journal of the American Statistical Association 83, 1134-1143, for what the
-        intervals of the points hold; Krivobokova, Kneib and Claeskens (2010), the same 105,
-        852-863, for the band.
-
-        Examples
-        --------
-        >>> import mixedsmooth as ms
-        >>> volvo = ms.load_volvo()
-        >>> fit = ms.lmm(volvo.wear, ms.smooth(size=volvo.size, basis="cr", k=9))
-        >>> curve = fit.smooth("size", [1.5, 2.0, 2.5])
-        >>> curve.interval()[1].round(2), curve.interval(simultaneous=True)[1].round(2)
-        (array([1.5 , 0.09, 0.7 ]), array([1.79, 0.24, 0.9 ]))
-        """
-        level = share("level", level)
-        points = -float(scipy.special.ndtri((1 - level) / 2))
-        half = (self.critical(level) if flag("simultaneous", simultaneous) else points) * self.se
-        return self.value - half, self.value + half
-
-
-class _Place(NamedTuple):
-    """Where a curve is among the random effects of a fit."""
-
-    label: str
-    term: int
-    level: int
-    part: SmoothPart
-
-
-def _rows_of_curve(
-    x: FloatArray, effects: Sequence[tuple[SmoothPart, float]], intercept: bool, M: FloatArray
-) -> FloatArray:
-    """Rows of a curve at x, of its columns times their signs and an intercept, times M."""
-    columns = [sign * part.basis.columns(x) @ part.to for part, sign in effects]
-    return np.hstack([*columns, np.ones((len(x), int(intercept)))]) @ M
 
 
 @dataclass(frozen=True, eq=False)
@@ -325,6 +193,14 @@ class Fit:
     def theta(self) -> FloatArray:
         """Entries of the relative covariance factors, term by term, column by column."""
         return locked(self.problem.theta(self.factorization.T))
+
+    @property
+    def ranges(self) -> dict[str, float]:
+        """Estimated ranges of Gaussian processes, by the names of the smooths.
+
+        A range that was given is not among them.
+        """
+        return {tuning.label: tuning.value for tuning in self.model.tunings}
 
     @property
     def offset(self) -> FloatArray | None:
@@ -471,8 +347,9 @@ class Fit:
 
     @property
     def npar(self) -> int:
-        """Number of parameters: beta, theta, and sigma unless it is known."""
-        return len(self.names) + len(self.theta) + (self.model.sigma is None)
+        """Number of parameters: beta, theta, estimated ranges, and sigma unless it is known."""
+        of_variances = len(self.theta) + len(self.ranges) + (self.model.sigma is None)
+        return len(self.names) + of_variances
 
     @property
     def aic(self) -> float:
@@ -606,19 +483,18 @@ class Fit:
     @cached_property
     def _random(self) -> dict[str, RandomEffects]:
         T = self.problem.outward(self.factorization.T)
-        return {
-            name: RandomEffects(
-                name=g.factor,
-                levels=g.levels,
-                names=g.names,
-                cov=locked(self.sigma**2 * T[i] @ T[i].T),
-                effects=self._solution[1][i],
-                conditional=partial(self._conditional_covariance, i),
+        found = {}
+        for i, (name, g) in enumerate(zip(self.model.group_names, self.model.groups, strict=True)):
+            cov, effects = self.sigma**2 * T[i] @ T[i].T, self._solution[1][i]
+            conditional = partial(self._conditional_covariance, i)
+            if isinstance(field := g.parts[0], FieldPart):
+                # b = C u: all coefficients u have one variance, and a level has one effect
+                cov, effects = cov[:1, :1], locked(field.to @ effects.T)
+                conditional = partial(self._conditional_of_field, i, field.to)
+            found[name] = RandomEffects(
+                g.factor, g.levels, g.names, locked(cov), effects, conditional
             )
-            for i, (name, g) in enumerate(
-                zip(self.model.group_names, self.model.groups, strict=True)
-            )
-        }
+        return found
 
     @cached_property
     def _inner_covariances(self) -> list[FloatArray]:
@@ -628,56 +504,86 @@ class Fit:
         back = self.sigma * self.problem.back[term]
         return back @ self._inner_covariances[term] @ back.T
 
+    def _conditional_of_field(self, term: int, to: FloatArray) -> FloatArray:
+        of_coefficients = self._conditional_covariance(term)[0]
+        return np.asarray(np.sum(to @ of_coefficients * to, axis=1)[:, None, None])
+
     @property
     def edf(self) -> dict[str, float]:
-        """Effective degrees of freedom: of the fixed effects, and of each random-effects term.
+        """Effective degrees of freedom: of the fixed effects, of each group, and of each smooth.
 
-        Exact, but for models of the sparse engine, where they are estimated to about a percent.
+        Exact, but for models of the sparse engine with more than 2,000 effects, where they are
+        estimated to about a percent.
         """
         return dict(self._edf)
 
     @cached_property
     def _edf(self) -> dict[str, float]:
         degrees = self.factorization.degrees_of_freedom(reml=True)
-        totals = (float(of_effects.sum()) for of_effects in degrees)
         edf = {"fixed": float(len(self.names))}
-        edf |= dict(zip(self.model.group_names, totals, strict=True))
+        for term, of_effects in zip(self.model.whole_names, degrees, strict=True):
+            edf[term] = edf.get(term, 0.0) + float(of_effects.sum())
         for line in self.model.lines:  # the straight line of a smooth belongs to it
             edf["fixed"] -= len(line.names)
-            edf[line.name] += len(line.names)
+            edf[line.name] = edf.get(line.name, 0.0) + len(line.names)
         return edf
 
     # ---- smooths ----
 
+    @overload
+    def smooth(
+        self,
+        name: str,
+        grid: Mapping[str, ArrayLike],
+        *,
+        intercept: bool = False,
+        minus: str | None = None,
+    ) -> Curve | Surface: ...
+
+    @overload
     def smooth(
         self, name: str, grid: ArrayLike, *, intercept: bool = False, minus: str | None = None
-    ) -> Curve:
+    ) -> Curve: ...
+
+    def smooth(
+        self,
+        name: str,
+        grid: ArrayLike | Mapping[str, ArrayLike],
+        *,
+        intercept: bool = False,
+        minus: str | None = None,
+    ) -> Curve | Surface:
         """Return a smooth over a grid, or the difference of two, with Bayesian standard errors.
 
         Parameters
         ----------
         name : str
-            The covariate, or the label of the smooth, such as ``s(days)``; for a curve of one level
-            ``s(days):subject[308]``.
-        grid : array_like, shape (m,)
-            Where to evaluate it, in the units of the covariate.
+            The covariate, covariates such as ``x, y``, or the label of the smooth, such as
+            ``s(days)``; for a curve of one level ``s(days):subject[308]``.
+        grid : array_like, shape (m,), or mapping of str to array_like
+            Where to evaluate it, in the units of the covariate. For a smooth of several a grid of
+            each by name, ``{"x": x, "y": y}``: two of them make a surface. A single number in place
+            of a grid holds its covariate there; what is left is a section, a curve or a surface.
+            For a `penalized` term what its function `predict` takes: numbers, or columns by name.
         intercept : bool
-            Whether to add the intercept, and its uncertainty; without it the curve sums to zero
-            over the data.
+            Whether to add the intercept, and its uncertainty; to a coefficient, which multiplies
+            numbers, their own coefficient in X. Without it the smooth sums to zero over the data,
+            unless it is a process without a trend, or a product of bases that multiplies numbers.
         minus : str, optional
-            Another smooth of the same covariate, to take away from this one. Means that levels
+            Another smooth of the same covariates, to take away from this one. Means that levels
             have by a `linear` or a `group` term are no part of their curves.
 
         Returns
         -------
-        Curve
-            The curve and its standard errors.
+        Curve or Surface
+            The smooth and its standard errors; over two grids a surface.
 
         Raises
         ------
         ValueError
-            If the model has no such smooth, the name fits several, the grid leaves the domain,
-            there is no intercept to add, or `minus` is the same smooth or one of another covariate.
+            If the model has no such smooth, the name fits several, the grid does not name its
+            covariates or leaves the domain, there is no intercept to add, or `minus` is the same
+            smooth or one of other covariates.
 
         References
         ----------
@@ -695,104 +601,47 @@ class Fit:
         >>> fit.smooth("size", [1.5, 2.0, 2.5], intercept=True).value.round(2)
         array([3.82, 2.76, 3.26])
         """
-        places = [self._place("name", name)]
-        x = as_vector(places[0].part.basis.names[0], grid)
-        label = places[0].label
-        if minus is not None:
-            places.append(self._place("minus", minus))
-            self._check_difference(places[0], places[1], intercept)
-            label = f"{label} - {places[1].label}"
-        elif flag("intercept", intercept):
-            self._check_intercept(places[0])
-        signs = (1.0, -1.0)[: len(places)]
-        lines = [
-            (line, sign)
-            for place, sign in zip(places, signs, strict=True)
-            for line in self.model.lines
-            if line.name == place.label
-        ]
-        effects = [(place.part, sign) for place, sign in zip(places, signs, strict=True)]
-        fixed = [self.names.index(name) for line, _ in lines for name in line.names]
-        fixed += [0] if intercept else []
-        columns = partial(_rows_of_curve, effects=[*effects, *lines], intercept=intercept)
-        b = [self._solution[1][place.term][place.level] for place in places]
-        value = columns(x, M=np.concatenate([*b, self.beta[fixed]]))
+        places, constant = chosen(self.model, name, minus, intercept)
+        blocks = [block for place in places for block in place.blocks]
+        fixed = [j for place in places for j in place.fixed] + constant
+        b = [self._solution[1][term][level] for term, level in blocks]
         # of (b, beta) in inner units, and back
         back = scipy.linalg.block_diag(
-            *(self.problem.back[place.term] for place in places), self.problem.K[fixed]
+            *(self.problem.back[term] for term, _ in blocks), self.problem.K[fixed]
         )
-        covariance = back @ self._joint_covariance(places) @ back.T
-        d, U = scipy.linalg.eigh(covariance)
-        root = partial(columns, M=self.sigma * U * np.sqrt(np.maximum(d, 0.0)))
-        se = np.linalg.norm(root(x), axis=1)
-        terms = {self.model.group_names[place.term] for place in places}
-        edf = sum(self.edf[term] for term in terms)
-        return Curve(label, frozen(x), locked(value), locked(se), edf, root)
+        d, U = scipy.linalg.eigh(back @ self._joint_covariance(blocks) @ back.T)
+        return over(
+            SmoothRows(places, intercept).centered(self.model.frame),
+            grid,
+            coefficients=np.concatenate([*b, self.beta[fixed]]),
+            root=self.sigma * U * np.sqrt(np.maximum(d, 0.0)),
+            variances=[
+                float(self.random[self.model.group_names[place.blocks[0][0]]].cov[0, 0])
+                for place in places
+            ],
+            edf=sum(self.edf[term] for term in {term for p in places for term in p.terms}),
+            made=self.model.frame.made,
+        )
 
-    def _place(self, argument: str, name: str) -> _Place:
-        curves = self._curves()
-        fitting = [curve for curve in curves if name in (curve.label, curve.part.basis.names[0])]
-        if len(fitting) != 1:
-            known = ", ".join(curve.label for curve in curves) or "none"
-            raise ValueError(
-                f"{argument} {name!r} fits {len(fitting)} smooths; the model has {known}"
-            )
-        return fitting[0]
-
-    def _check_intercept(self, curve: _Place) -> None:
-        if not self.model.intercept:
-            raise ValueError("intercept is True, and the model has none; leave it out")
-        if curve.part.by is not None and curve.part.by.levels is None:
-            raise ValueError(
-                f"intercept is True, and {curve.label} is the coefficient of {curve.part.by.name}, "
-                "to which no intercept belongs; leave it out"
-            )
-
-    @staticmethod
-    def _check_difference(one: _Place, other: _Place, intercept: bool) -> None:
-        if one.label == other.label:
-            raise ValueError(f"minus is {one.label} itself; name another curve")
-        if one.part.basis.names != other.part.basis.names:
-            raise ValueError(
-                f"minus {other.label} is a curve over {' and '.join(other.part.basis.names)}, and "
-                f"{one.label} over {' and '.join(one.part.basis.names)}; name one of the same "
-                "covariate"
-            )
-        if flag("intercept", intercept):
-            raise ValueError("intercept is no part of a difference; leave it out")
-
-    def _joint_covariance(self, places: Sequence[_Place]) -> FloatArray:
-        """Covariance of (b, beta) over sigma^2 in inner units, b of one curve or of two."""
+    def _joint_covariance(self, blocks: Sequence[tuple[int, int]]) -> FloatArray:
+        """Covariance of (b, beta) over sigma^2 in inner units, b of a level of each term named."""
         f = self.factorization
-        if len(places) == 1:
-            return f.joint_covariance(places[0].term, places[0].level)
-        (_, term_1, level_1, _), (_, term_2, level_2, _) = places
-        C_1, C_2 = f.joint_covariance(term_1, level_1), f.joint_covariance(term_2, level_2)
-        k_1, k_2 = len(f.T[term_1]), len(f.T[term_2])
-        # between the curves, given beta: Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'
-        between = np.empty((k_1, k_2))
-        for j in range(k_2):
-            q = [np.zeros((shape.levels, shape.k)) for shape in f.A.shapes]
-            q[term_2][level_2] = f.T[term_2][j]
-            between[:, j] = f.T[term_1] @ f.solve_spherical(q)[term_1][level_1]
-        # and what both have from beta: C_1beta (L_X L_X') C_beta2
-        between += C_1[:k_1, k_1:] @ f.L_X @ f.L_X.T @ C_2[k_2:, :k_2]
-        return np.block(
-            [
-                [C_1[:k_1, :k_1], between, C_1[:k_1, k_1:]],
-                [between.T, C_2[:k_2]],
-                [C_1[k_1:, :k_1], C_2[k_2:]],
-            ]
-        )
-
-    def _curves(self) -> list[_Place]:
-        """All curves, those of the levels of a factor one by one."""
-        return [
-            _Place(part.name if g.is_curve else f"{part.name}[{level}]", i, code, part)
-            for i, g in enumerate(self.model.groups)
-            if isinstance(part := g.parts[0], SmoothPart)
-            for code, level in enumerate(g.levels)
-        ]
+        if len(blocks) == 1:
+            return f.joint_covariance(*blocks[0])
+        # of all b given beta: Lambda (Lambda'Z'WZ Lambda + I)^-1 Lambda'
+        columns = []
+        for term, level in blocks:
+            for row in f.T[term]:
+                q = [np.zeros((shape.levels, shape.k)) for shape in f.A.shapes]
+                q[term][level] = row
+                u = f.solve_spherical(q)
+                columns.append(np.concatenate([f.T[t] @ u[t][j] for t, j in blocks]))
+        # and what they have from beta: C_b,beta (L_X L_X') C_beta,b
+        own = [f.joint_covariance(*block) for block in blocks]
+        p = f.A.p
+        C = np.vstack([joint[:-p, -p:] for joint in own])
+        half = C @ f.L_X
+        return np.block([[np.column_stack(columns) + half @ half.T, C], [C.T, own[0][-p:, -p:]]])
 
     # ---- predictions ----
 
@@ -921,18 +770,9 @@ class Fit:
         covariates = [each for part in parts for each in part.inputs]
         factors = [each for g in groups for each in g.factor_inputs]
         frame = read(data, [*factors, *covariates], self.model.frame.made)
-        strict = {each.name for each in covariates}
-        for name, (codes, levels) in frame.labels.items():
-            new = np.flatnonzero(codes < 0)
-            if len(new) and (new_levels == "error" or name in strict):
-                known = ", ".join(str(level) for level in levels[:5])
-                more = ", ..." if len(levels) > 5 else ""
-                hint = "" if name in strict else POPULATION
-                label = _label(data, name, frame, new[0])
-                raise ValueError(
-                    f"{name} has the new label {label}, for which nothing was learned; the model "
-                    f"knows {known}{more}{hint}"
-                )
+        _refuse_new(data, frame, covariates)
+        if new_levels == "error":
+            _refuse_new(data, frame, factors, POPULATION)
         if (offset is None) != (self.model.offset is None):
             raise ValueError(
                 "the model has an offset; give that of the new rows, such as 0"
@@ -1107,7 +947,7 @@ class Fit:
             REML criteria of different X are not comparable.
         theta : array_like, optional
             Entries of the relative covariance factors to hold, in the order of `theta`; nothing is
-            searched then.
+            searched then, and ranges stay as they are.
 
         Returns
         -------
@@ -1143,7 +983,7 @@ class Fit:
             The new response, as it is fitted: of a formula ``log(y) ~ x`` the logarithms.
         theta : array_like, optional
             Entries of the relative covariance factors to hold, in the order of `theta`; nothing is
-            searched then.
+            searched then, and ranges stay as they are.
 
         Returns
         -------
@@ -1251,8 +1091,9 @@ class Fit:
     def _summary(self) -> Summary:
         caption, scaled = self._scaled_residuals()
         rows: list[tuple[str, ...]] = []
-        for (term, r), covariance in zip(self.random.items(), self.model.covariances, strict=True):
-            names = [f"{len(r.names)} columns"] if isinstance(covariance, Scalar) else r.names
+        for (term, r), g in zip(self.random.items(), self.model.groups, strict=True):
+            covariance = g.covariance
+            names = [f"{covariance.k} columns"] if g.is_smooth else r.names
             corr = r.corr if isinstance(covariance, Full) else None
             rows += random_rows(term, names, r.cov, corr)
         if self._has_residual:
@@ -1278,6 +1119,11 @@ class Fit:
             f"Rows: {self.model.rows}" + (f"; levels: {groups}" if groups else ""),
             f"Effective degrees of freedom: {degrees}",
         ]
+        for tuning in self.model.tunings:
+            end = f", the {tuning.end} that is looked at: the data do not hold it"
+            told = f"Range of {tuning.label}: {tuning.value:.6g}, estimated"
+            notes.append(told + (end if tuning.end else ""))
+        notes += self.model.notes
         if not self.model.groups:
             notes.append("No random effects and no smooths: nothing is shrunk")
         if self._is_singular:
@@ -1364,9 +1210,9 @@ class GeneralizedFit(Fit):
 
     @property
     def npar(self) -> int:
-        """Number of parameters: beta, theta, and a size, a shape or sigma, if it is estimated."""
+        """Number of parameters: as of `Fit`, with a size or a shape if it is estimated."""
         one_more = self._has_residual or bool(self.family.parameter)
-        return len(self.names) + len(self.theta) + int(one_more)
+        return len(self.names) + len(self.theta) + len(self.ranges) + int(one_more)
 
     @property
     def on_boundary(self) -> bool:
@@ -1550,7 +1396,7 @@ class GeneralizedFit(Fit):
             Nodes of the quadrature; otherwise as many as here, or 25.
         theta : array_like, optional
             Entries of the covariance factors to hold, in the order of `theta`; only the fixed
-            effects are searched then.
+            effects are searched then, and ranges stay as they are.
 
         Returns
         -------
@@ -1585,7 +1431,7 @@ class GeneralizedFit(Fit):
             The new response, as it is fitted: of a formula ``log(y) ~ x`` the logarithms.
         theta : array_like, optional
             Entries of the covariance factors to hold, in the order of `theta`; only the fixed
-            effects are searched then.
+            effects are searched then, and ranges stay as they are.
 
         Returns
         -------
@@ -1661,6 +1507,22 @@ def _series(values: FloatArray, index: Any) -> "pd.Series":
     import pandas as pd
 
     return pd.Series(values, index=index, copy=True)
+
+
+def _refuse_new(data: Data, frame: Frame, inputs: Iterable[Input], hint: str = "") -> None:
+    """Raise if a row has a label that is not among the levels."""
+    for name, levels in inputs:
+        if levels is None:
+            continue
+        new = np.flatnonzero(frame.codes(name, levels) < 0)
+        if len(new):
+            known = ", ".join(str(level) for level in levels[:5])
+            more = ", ..." if len(levels) > 5 else ""
+            label = _label(data, name, frame, new[0])
+            raise ValueError(
+                f"{name} has the new label {label}, for which nothing was learned; the model "
+                f"knows {known}{more}{hint}"
+            )
 
 
 def _label(data: Data, name: str, frame: Frame, row: int) -> str:

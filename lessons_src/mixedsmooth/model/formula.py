@@ -7,7 +7,7 @@ coding where the term without them is in the model. Nothing is ever evaluated as
 """
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
@@ -29,6 +29,19 @@ from mixedsmooth.model.fit import Fit, GeneralizedFit, GeneralizedMethod, Method
 from mixedsmooth.model.functions import OF_TERMS, Column, arguments, columns_of, known, literal
 from mixedsmooth.model.glmm import FamilyName, LinkName, glmm
 from mixedsmooth.model.lmm import Progress, lmm
+from mixedsmooth.model.parts import (
+    Bundle,
+    Categories,
+    Data,
+    Frame,
+    Intercept,
+    Labels,
+    Maker,
+    Part,
+    Product,
+    joined_labels,
+    merged,
+)
 from mixedsmooth.model.rows import (
     Missing,
     Rows,
@@ -41,24 +54,13 @@ from mixedsmooth.model.rows import (
 )
 from mixedsmooth.model.syntax import Node, parse, placed, refuse
 from mixedsmooth.model.terms import (
-    Bundle,
-    Categories,
-    Data,
-    Frame,
     Group,
-    Intercept,
-    Labels,
     Linear,
-    Maker,
     Offset,
-    Part,
-    Product,
     Smooth,
     Term,
     group_of,
-    joined_labels,
     linear,
-    merged,
     smooth,
 )
 
@@ -71,8 +73,18 @@ BARS = ("|", "||")
 ONLY_ADDED = "a random term can only be added, and so can s() and offset(): y ~ x + s(z) + (x | g)"
 # Options of s() and t2(), and what `smooth` calls them
 OPTIONS = {"bs": "basis", "k": "k", "by": "by", "shared": "shared", "scaling": "scaling"}
+OPTIONS |= {name: name for name in ("period", "kernel", "range", "trend")}
 SMOOTHS: Mapping[str, Mapping[str, Any]] = {"s": {}, "t2": {"basis": "t2"}}
-OTHER_BASES = {"re": "write (1 | g)", "fs": "write s(x, by=g, shared=True)"}
+OF_SEVERAL = {"basis": "tp"}  # what s(x, z) is without bs=, as in mgcv
+MARGIN = "cr"  # the basis of each covariate of t2()
+OTHER_BASES = {
+    "re": "write (1 | g)",
+    "fs": "write s(x, by=g, shared=True)",
+    "mrf": "it is a term of lmm without a formula: group(district=d, precision=neighbours(pairs))",
+    "ts": 'write bs="cs", or bs="tp"',
+    "cp": 'write bs="cc"',
+    "t2": "write t2(x, z)",
+}
 INSTEAD = {
     "|": "a random term stands in parentheses: y ~ x + (x | g)",
     "||": "a random term stands in parentheses: y ~ x + (x || g)",
@@ -104,7 +116,8 @@ def lmm_formula(
     ``log(x / 100)``, ``I(x^2)``    functions: log, log2, log10, log1p, exp, sqrt, abs; arithmetic
     ``poly(x, 2)``, ``scale(x)``    orthogonal polynomials (``raw=True``: powers); mean 0, sd 1
     ``factor(x, ref="low")``        numbers or labels as labels, with a baseline
-    ``s(x, bs="cr", k=10)``         a smooth; also ``by=``, ``shared=`` and ``scaling=`` of `smooth`
+    ``s(x, bs="cr", k=10)``         a smooth; also ``by=`` and all other options of `smooth`
+    ``s(x, z)``, ``t2(x, z)``       surfaces: a thin plate spline, or ``bs="gp"``; a tensor product
     ``(x | g)``, ``(x || g)``       intercepts and slopes of a group, correlated or independent
     ``(1 | a/b)``, ``(1 | a:b)``    nested groups; groups of two columns together
     ``offset(log(x))``              a known part
@@ -557,13 +570,17 @@ def _offset(node: Node, data: Data) -> Offset:
 def _smooth(node: Node, data: Data) -> Smooth:
     """Give the covariates and options of s(...) to `smooth`."""
     given = dict(node.options)
-    options = dict(SMOOTHS[node.value])
+    options: dict[str, Any] = {**(OF_SEVERAL if len(node.args) > 1 else {}), **SMOOTHS[node.value]}
     for name, option in node.options:
-        if name not in OPTIONS or OPTIONS[name] in SMOOTHS[node.value]:
+        if name not in OPTIONS:
             refuse(option, f"{node.value}() has no option {name} here; it has {', '.join(OPTIONS)}")
+    if node.value == "t2" and "bs" in given:
+        margin = given.pop("bs")
+        if literal(margin) != MARGIN:
+            refuse(margin, f'all covariates of t2() have the basis "{MARGIN}"; leave bs out')
     by = dict([_column(given.pop("by"), data)]) if "by" in given else {}
     options |= {OPTIONS[name]: literal(option) for name, option in given.items()}
-    if options.get("basis") in OTHER_BASES:
+    if "bs" in given and options["basis"] in OTHER_BASES:
         refuse(node, f"basis {options['basis']!r} is not here; {OTHER_BASES[options['basis']]}")
     columns = dict(_column(arg, data) for arg in node.args)
     if len(columns) < len(node.args):
@@ -572,7 +589,19 @@ def _smooth(node: Node, data: Data) -> Smooth:
         options["by"] = {name: column.values for name, column in by.items()}
     with placed(node):
         term = smooth({name: column.values for name, column in columns.items()}, **options)
-    return replace(term, frame=replace(term.frame, made=_made(columns | by)))
+    return _knowing(_made(columns | by), term)
+
+
+def _knowing(made: Mapping[str, Maker], term: Smooth) -> Smooth:
+    """Let a smooth, also when it is made again, know how its columns are made."""
+    tuning = term.tuning
+    if tuning is not None:
+        tuning = replace(tuning, at=partial(_made_again, made, tuning.at))
+    return replace(term, frame=replace(term.frame, made=made), tuning=tuning)
+
+
+def _made_again(made: Mapping[str, Maker], at: Callable[[float], Smooth], value: float) -> Smooth:
+    return _knowing(made, at(value))
 
 
 def _groups(bar: Node, data: Data) -> list[Group]:

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import LabelColumn, as_vector, column_of, levels_and_codes
+from mixedsmooth.model.parts import Data, Maker
 from mixedsmooth.model.syntax import Node, placed, refuse
-from mixedsmooth.model.terms import Data, Maker, labels
+from mixedsmooth.model.terms import labels
 
 FloatArray = NDArray[np.float64]
 
@@ -46,13 +47,14 @@ INSTEAD = {  # what other programs call it
     "standardize": "scale(x)",
     "np.power": "I(x^2)",
     "pow": "I(x^2)",
-    "te": "s(x) + s(z), as a smooth takes one covariate here",
-    "ti": "s(x) + s(z), as a smooth takes one covariate here",
+    "te": "t2(x, z)",
+    "ti": "t2(x, z), which has s(x) and s(z) in it",
     "bs": "s(x)",
     "ns": "s(x)",
     "cr": "s(x)",
     "cc": 's(x, bs="cc")',
-    "gp": "s(x)",
+    "tp": 's(x, z, bs="tp")',
+    "gp": 's(x, z, bs="gp")',
     "smooth": "s(x)",
     "linear": "x",
     "group": "(1 | g)",
@@ -243,6 +245,8 @@ def literal(node: Node) -> Any:
     match node.kind:
         case "number":
             return int(node.value) if node.value.is_integer() else node.value
+        case "sum" if node.value == ("-",) and node.args[0].kind == "number":
+            return -literal(node.args[0])
         case "text":
             return node.value
         case "name" if node.value in ("True", "TRUE", "T"):

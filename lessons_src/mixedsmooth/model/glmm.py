@@ -5,6 +5,7 @@
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from mixedsmooth.model.laplace import (
 from mixedsmooth.model.lmm import Progress
 from mixedsmooth.model.lmm import fit_problem as fit_linear
 from mixedsmooth.model.optimize import PREDICTED_DECREASE, Stopped, search_marginal
+from mixedsmooth.model.parts import Intercept
 from mixedsmooth.model.problem import (
     Model,
     Problem,
@@ -36,8 +38,9 @@ from mixedsmooth.model.problem import (
     model_of,
     standardize,
 )
+from mixedsmooth.model.ranges import search_ranges
 from mixedsmooth.model.rows import Missing, among
-from mixedsmooth.model.terms import Intercept, Term
+from mixedsmooth.model.terms import Term
 
 FloatArray = NDArray[np.float64]
 FamilyName = Literal[
@@ -168,6 +171,9 @@ def fit_problem(
 ) -> GeneralizedFit:
     """Fit a model that is checked: what `glmm` and another fit of the same model share.
 
+    Ranges of Gaussian processes are searched too, unless theta is given: then they stay as they
+    are.
+
     Parameters
     ----------
     problem : Problem
@@ -204,6 +210,30 @@ def fit_problem(
     >>> print(fit.beta.round(3), fit.theta.round(3))
     [0.98] [0.67]
     """
+    if not problem.model.tunings or theta is not None:
+        return _fit_at_ranges(
+            problem, family, method, nodes=nodes, start=start, theta=theta, callback=callback
+        )
+    if choice("method", method, GENERALIZED_METHODS) == "pql":
+        raise ValueError(
+            'method "pql" has no criterion by which a range could be estimated; use "laplace", or '
+            "give the range"
+        )
+    solve = partial(_fit_at_ranges, family=family, method=method, nodes=nodes)
+    return search_ranges(problem, solve, start=start, callback=callback)
+
+
+def _fit_at_ranges(
+    problem: Problem,
+    family: Family,
+    method: GeneralizedMethod,
+    *,
+    nodes: int = 25,
+    start: ArrayLike | None = None,
+    theta: ArrayLike | None = None,
+    callback: Progress | None = None,
+) -> GeneralizedFit:
+    """Fit a model at the ranges that it has."""
     model = problem.model
     family.check(model.y)
     _check_groups(model, family)
@@ -343,7 +373,7 @@ def _fit_pql(
     return GeneralizedFit(
         **inner | changed,
         family=unscaled.at(-2 * np.log([fit.sigma])),
-        estimates=(fit.beta, [r.effects for r in fit.random.values()]),
+        estimates=fit._solution,
         covariance=fit.cov_beta,
         deviance=np.nan,
         nodes=0,

@@ -9,6 +9,9 @@ g, the mode u_hat, where the negative curvature of g is L L' = Lambda'Z'WZ Lambd
 
     d(theta, beta) = -2 g(u_hat) + log|L|^2                                   (Laplace)
 
+Where the levels of a term have a known precision P, ||u||^2 is u'P u, I is P, and log|L|^2 is less
+log|P|.
+
 For one scalar effect a group the integral is a product of integrals over a line, and adaptive
 Gauss-Hermite quadrature puts nodes around each mode; one node is Laplace.
 
@@ -30,7 +33,14 @@ from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import NDArray
 
 from mixedsmooth.model.covariance import Covariance
-from mixedsmooth.model.engine import ExactFactorization, Factor, Factorization, Products
+from mixedsmooth.model.engine import (
+    ExactFactorization,
+    Factor,
+    Factorization,
+    Products,
+    Shape,
+    penalty,
+)
 from mixedsmooth.model.families import Family, Moments, Sensitivity
 
 FloatArray = NDArray[np.float64]
@@ -90,6 +100,11 @@ class Response:
     def covariances(self) -> list[Covariance]:
         """Covariances of the terms."""
         return [factor.shape.covariance for factor in self.factors]
+
+    @property
+    def shapes(self) -> list[Shape]:
+        """Shapes of the terms."""
+        return [factor.shape for factor in self.factors]
 
     @cached_property
     def constant(self) -> float:
@@ -418,7 +433,7 @@ class _Point(NamedTuple):
 
 def _point(data: Response, u: list[FloatArray], eta: FloatArray) -> _Point:
     moments = data.moments(eta)
-    return _Point(u, eta, moments, float(moments.log_density.sum()) - _squares(u) / 2)
+    return _Point(u, eta, moments, float(moments.log_density.sum()) - penalty(u, data.shapes) / 2)
 
 
 def _climb(
@@ -430,10 +445,13 @@ def _climb(
         raise NoModeError
     uphill = 0
     for _ in range(ROUNDS):
-        # L L' step = Lambda'Z's - u, which is to say that u + step solves
+        # L L' step = Lambda'Z's - P u, which is to say that u + step solves
         # the weighted penalized least-squares problem with the response z
         pull = spherical_sums(data, T, here.moments.score)
-        slope = [pull_f - u_f for pull_f, u_f in zip(pull, here.u, strict=True)]
+        slope = [
+            shape.within(pull_f - shape.pulled(u_f))
+            for pull_f, u_f, shape in zip(pull, here.u, data.shapes, strict=True)
+        ]
         f, definite = _curvature(data, here.moments, T)
         step = f.solve_spherical(slope)
         # the rise by a whole step, to second order
@@ -470,7 +488,7 @@ def _along(
 def _curvature(
     data: Response, moments: Moments, T: Sequence[FloatArray]
 ) -> tuple[Factorization, bool]:
-    """L L' = Lambda'Z'WZ Lambda + I, if it is definite; otherwise the same of positive weights."""
+    """L L' = Lambda'Z'WZ Lambda + P, if it is definite; otherwise the same of positive weights."""
     signed = moments.weight.min() < 0
     if signed:
         with suppress(np.linalg.LinAlgError):
@@ -678,7 +696,3 @@ def times(u: Sequence[FloatArray], T: Sequence[FloatArray]) -> list[FloatArray]:
     [[1. 5.]]
     """
     return [effects @ T_f.T for effects, T_f in zip(u, T, strict=True)]
-
-
-def _squares(u: Sequence[FloatArray]) -> float:
-    return sum(float(np.vdot(effects, effects)) for effects in u)

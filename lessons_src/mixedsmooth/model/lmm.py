@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,14 +17,18 @@ from mixedsmooth.model.optimize import (
     PREDICTED_DECREASE,
     Criterion,
     Stopped,
+    UnboundedError,
     cross_validate,
     search,
 )
 from mixedsmooth.model.problem import Problem, complete_cases, model_of, standardize
+from mixedsmooth.model.ranges import search_ranges
 from mixedsmooth.model.rows import Missing, among
 from mixedsmooth.model.terms import Term
 
 FloatArray = NDArray[np.float64]
+VANISHED = 1e-10  # of the variance that X leaves of y: a sigma^2 on its way to zero
+
 Progress = Callable[[int, FloatArray, float], object]
 
 
@@ -117,6 +122,9 @@ def fit_problem(
 ) -> Fit:
     """Fit a model that is checked: what `lmm` and another fit of the same model share.
 
+    Ranges of Gaussian processes are searched too, unless theta is given: then they stay as they
+    are.
+
     Parameters
     ----------
     problem : Problem
@@ -151,6 +159,22 @@ def fit_problem(
     >>> fit_problem(problem, "ML", theta=[1.0])
     <Fit by ML: 4 rows, criterion 13.5487>
     """
+    if problem.model.tunings and theta is None:
+        solve = partial(_fit_at_ranges, method=method)
+        return search_ranges(problem, solve, start=start, callback=callback)
+    return _fit_at_ranges(problem, method, A=A, start=start, theta=theta, callback=callback)
+
+
+def _fit_at_ranges(
+    problem: Problem,
+    method: Method,
+    *,
+    A: Products | None = None,
+    start: ArrayLike | None = None,
+    theta: ArrayLike | None = None,
+    callback: Progress | None = None,
+) -> Fit:
+    """Fit a model at the ranges that it has."""
     model = problem.model
     reml = choice("method", method, METHODS) == "REML"
     if method == "GCV" and not all(g.is_curve for g in model.groups):
@@ -187,6 +211,10 @@ def fit_problem(
     except Stopped:
         reason = f"stopped by the callback at evaluation {criterion.evaluations}"
         optimum = criterion.optimum(pack(criterion.lowest[1], A.covariances), np.inf, reason)
+    fits_all = A.p + sum(shape.size for shape in A.shapes) >= A.n
+    searched = method == "ML" and model.sigma is None and theta is None
+    if searched and fits_all and optimum.factorization.residual_variance(reml) < VANISHED:
+        raise UnboundedError
     return Fit(
         problem=problem,
         scales=scales,

@@ -24,7 +24,7 @@ from scipy.optimize import minimize, minimize_scalar
 from mixedsmooth._checks import locked
 from mixedsmooth.model.covariance import Covariance, Scalar, pack, pack_slopes, unpack
 from mixedsmooth.model.descent import descend
-from mixedsmooth.model.engine import LARGEST, Factorization, Products
+from mixedsmooth.model.engine import LARGEST, Factorization, Products, penalty
 from mixedsmooth.model.families import Family
 from mixedsmooth.model.laplace import (
     Anchor,
@@ -78,6 +78,17 @@ class NoResidualError(ValueError):
         super().__init__(
             "y is explained by its terms without error, so there is no residual variance; "
             "use fewer random effects"
+        )
+
+
+class UnboundedError(ValueError):
+    """The likelihood has no maximum: it rises as sigma falls to zero."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the likelihood rises without end as sigma falls to zero, because the terms can fit "
+            'every row without error; use method="REML", of intervals likelihood="REML", or fewer '
+            "columns"
         )
 
 
@@ -319,7 +330,8 @@ def _guess(criterion: Criterion) -> tuple[FloatArray, FloatArray]:
         degrees = f.degrees_of_freedom(criterion.reml)
         _, u = f.solve()
         variance = f.residual_variance(criterion.reml, criterion.variance)
-        T = schall_step(T, u, degrees, covariances, variance)
+        squares = [shape.squares(u_f) for shape, u_f in zip(f.A.shapes, u, strict=True)]
+        T = schall_step(T, squares, degrees, covariances, variance)
     return pack(T, covariances), unit_steps(T, degrees, covariances)
 
 
@@ -443,7 +455,7 @@ def residual_and_degrees(f: Factorization) -> tuple[float, float]:
     Returns
     -------
     rss : float
-        r^2 without the penalty u'u.
+        r^2 without the penalty u'P u.
     edf : float
         p and those of the random effects.
 
@@ -460,29 +472,29 @@ def residual_and_degrees(f: Factorization) -> tuple[float, float]:
     1.1111 1.8889
     """
     _, u = f.solve()
-    rss = f.r2 - sum(float(np.sum(effects**2)) for effects in u)
+    rss = f.r2 - penalty(u, f.A.shapes)
     degrees = f.degrees_of_freedom(reml=True)
     return rss, f.A.p + sum(float(of_effects.sum()) for of_effects in degrees)
 
 
 def schall_step(
     T: Sequence[FloatArray],
-    u: Sequence[FloatArray],
+    squares: Sequence[FloatArray],
     degrees: Sequence[FloatArray],
     covariances: Sequence[Covariance],
     variance: float,
 ) -> list[FloatArray]:
     """Improve T by one step of Schall's fixed point.
 
-    At the optimum the sum of squares of the effects u, over sigma^2, equals their degrees of
+    At the optimum the sum of squares u'P u of the effects, over sigma^2, equals their degrees of
     freedom. So T is multiplied by the root of their ratio.
 
     Parameters
     ----------
     T : sequence of ndarray, each of shape (k, k)
         Lower triangular factors.
-    u : sequence of ndarray, each of shape (m, k)
-        Spherical effects.
+    squares : sequence of ndarray, each of shape (k, k)
+        Squares and products of the effects u, summed over the levels.
     degrees : sequence of ndarray, each of shape (k,)
         Their effective degrees of freedom.
     covariances : sequence of Covariance
@@ -501,14 +513,14 @@ def schall_step(
 
     Examples
     --------
-    >>> u, edf = [np.array([[2.0], [-2.0]])], [np.array([2.0])]
-    >>> print(schall_step([np.eye(1)], u, edf, [Scalar(1)], 1.0)[0].round(3))
+    >>> squares, edf = [np.array([[8.0]])], [np.array([2.0])]
+    >>> print(schall_step([np.eye(1)], squares, edf, [Scalar(1)], 1.0)[0].round(3))
     [[2.]]
     """
     better = []
-    for T_f, effects, edf, covariance in zip(T, u, degrees, covariances, strict=True):
+    for T_f, own, edf, covariance in zip(T, squares, degrees, covariances, strict=True):
         # ||u||^2 / sigma^2 = EDF  (eq-7-edf)
-        ratio = covariance.ratio((effects.T @ effects) / variance, edf)
+        ratio = covariance.ratio(own / variance, edf)
         better.append(T_f @ np.linalg.cholesky(ratio + 1e-4 * np.eye(len(T_f))))
     return better
 
@@ -847,8 +859,8 @@ def _penalized(data: Response, T: Sequence[FloatArray], improve: bool) -> _Place
             f = _working_factors(data, eta, T)
             target_beta, u = f.solve()
             target = data.offset + data.X @ target_beta + data.random_part(times(u, T))
-            squares = sum(float(np.vdot(effects, effects)) for effects in u)
-            reached = float(data.moments(target).log_density.sum()) - squares / 2
+            cost = penalty(u, data.shapes)
+            reached = float(data.moments(target).log_density.sum()) - cost / 2
             # half of the way, or less, if it would be a step down
             up = np.isfinite(reached) and reached >= penalized
             way = 1.0 if up else _way_within(data, eta, target)
@@ -859,7 +871,8 @@ def _penalized(data: Response, T: Sequence[FloatArray], improve: bool) -> _Place
             data = replace(data, family=data.family.at(log_parameters))
         degrees = f.degrees_of_freedom(reml=False)
         if improve:
-            T = schall_step(T, u, degrees, data.covariances, 1.0)
+            squares = [shape.squares(u_f) for shape, u_f in zip(data.shapes, u, strict=True)]
+            T = schall_step(T, squares, degrees, data.covariances, 1.0)
     if data.family.parameter:  # which scales the curvature
         f = _working_factors(data, eta, T)
         degrees = f.degrees_of_freedom(reml=False)

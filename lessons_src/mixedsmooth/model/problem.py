@@ -5,6 +5,8 @@
 Everything in a `Problem` but the response is used again when the response changes.
 """
 
+import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +22,16 @@ from mixedsmooth._linalg import positive_diagonal
 from mixedsmooth.model import blocked, sparse, unpenalized
 from mixedsmooth.model.covariance import Covariance, Diagonal, Scalar, pack, unpack
 from mixedsmooth.model.engine import LARGEST, Factor, Shape
+from mixedsmooth.model.parts import (
+    FieldPart,
+    Frame,
+    Intercept,
+    Part,
+    SmoothPart,
+    SparseFieldPart,
+    coded,
+    merged,
+)
 from mixedsmooth.model.rows import (
     Rows,
     among,
@@ -30,23 +42,11 @@ from mixedsmooth.model.rows import (
     number_column,
     rows_of,
 )
-from mixedsmooth.model.terms import (
-    Frame,
-    Group,
-    Intercept,
-    Linear,
-    Offset,
-    Part,
-    Smooth,
-    SmoothPart,
-    Term,
-    coded,
-    merged,
-    written,
-)
+from mixedsmooth.model.terms import Group, Linear, Offset, Smooth, Term, Tuning, written
 
 FloatArray = NDArray[np.float64]
 
+WITHIN = 1e-7  # relative: a column that X leaves less of is among its combinations
 DENSE_TAIL = 4_000  # columns of Z outside the largest factor that a dense matrix may hold
 WEIGHTS = 1e15  # the largest weight over the smallest: beyond it the smallest is lost in rounding
 
@@ -77,6 +77,10 @@ class Model:
         Which rows of the data these are.
     formula : str or None
         The formula that the terms were read from, or one that says the same, if there is one.
+    notes : tuple of str
+        What a reader of the fit should know of its terms.
+    tuned : tuple of Smooth
+        The terms with a range that a fit estimates, as they are at present.
 
     Examples
     --------
@@ -98,6 +102,8 @@ class Model:
     known: tuple[Part, ...]
     rows: Rows
     formula: str | None
+    notes: tuple[str, ...] = ()
+    tuned: tuple[Smooth, ...] = ()
 
     @property
     def intercept(self) -> bool:
@@ -116,6 +122,14 @@ class Model:
         seen = [0 if g.is_curve else factors[:i].count(g.factor) for i, g in enumerate(self.groups)]
         return [f"{f}.{i}" if i else f for f, i in zip(factors, seen, strict=True)]
 
+    @cached_property
+    def whole_names(self) -> list[str]:
+        """Names of the terms, where the blocks of a smooth have the name of the smooth."""
+        return [
+            g.parts[0].name if g.is_curve else name
+            for g, name in zip(self.groups, self.group_names, strict=True)
+        ]
+
     @property
     def covariances(self) -> list[Covariance]:
         """Covariances of the terms."""
@@ -127,6 +141,37 @@ class Model:
         columns = [column for part in self.known for column in part.columns(self.frame)]
         columns += [] if self.offset is None else [self.offset]
         return np.asarray(sum(columns)) if columns else None
+
+    @property
+    def tunings(self) -> list[Tuning]:
+        """The ranges that a fit estimates, of the terms that the model has."""
+        parts = {id(part) for g in self.groups for part in g.parts}
+        return [
+            term.tuning
+            for term in self.tuned
+            if term.tuning is not None and id(term.random[0].parts[0]) in parts
+        ]
+
+    def at_ranges(self, ranges: Sequence[float]) -> "Model":
+        """Return the model with its `tunings` at other values."""
+        tunings = self.tunings
+        tuned: list[Smooth] = []
+        parts: dict[int, SmoothPart] = {}
+        groups: dict[int, Group] = {}
+        for term in self.tuned:
+            if term.tuning is None or term.tuning not in tunings:
+                continue
+            made = term.tuning.at(ranges[len(tuned)])
+            tuned.append(made)
+            parts |= {id(old): new for old, new in zip(term.fixed, made.fixed, strict=True)}
+            both = zip(term.random, made.random, strict=True)
+            groups |= {id(old.parts[0]): replace(new, frame=self.frame) for old, new in both}
+        return replace(
+            self,
+            fixed=tuple(parts.get(id(part), part) for part in self.fixed),
+            groups=tuple(groups.get(id(g.parts[0]), g) for g in self.groups),
+            tuned=tuple(tuned),
+        )
 
     @property
     def lines(self) -> list[SmoothPart]:
@@ -198,6 +243,8 @@ class Problem:
         """The module whose `cross_products` suit the factors."""
         if not self.factors:
             return unpenalized
+        if any(f.shape.structure for f in self.factors):
+            return sparse
         sizes = [f.shape.size for f in self.factors]
         head = max(self.factors, key=lambda f: (f.shape.levels, f.shape.k)).shape.size
         return blocked if sum(sizes) - head <= DENSE_TAIL else sparse
@@ -245,6 +292,10 @@ class Problem:
             back=back,
             unit=unit,
         )
+
+    def at_ranges(self, ranges: Sequence[float]) -> "Problem":
+        """Return the problem with the ranges that a fit estimates at other values."""
+        return standardize(self.model.at_ranges(ranges)).in_unit(self.unit)
 
     def with_response(self, y: ArrayLike) -> "Problem":
         """Return the problem with another response of as many rows."""
@@ -464,6 +515,7 @@ def model_of(
     fixed: list[Part] = [Intercept()] if all(term.intercept for term in linear) else []
     fixed += [part for term in linear for part in term.parts]
     fixed += [part for term in smooths for part in term.fixed]
+    fixed += [part for g in groups for part in g.fixed]
     if not fixed:
         raise ValueError("terms have no fixed effect; leave the intercept in, or add a column")
     w = None if weights is None else _checked_weights(weights, n)
@@ -471,7 +523,14 @@ def model_of(
     groups = tuple(replace(g, frame=frame) for g in groups)
     for g in groups:
         effects = len(g.levels) * g.covariance.k
-        if sigma is None and effects >= n and not g.is_curve:
+        if sigma is None and g.is_field:
+            if w is None and _like_residuals(g, isinstance(fixed[0], Intercept)):
+                raise ValueError(
+                    f"group({g.factor}=...) has an effect for each row, and what is known of its "
+                    "levels is what holds for residuals, so they cannot be told apart; leave the "
+                    "term out"
+                )
+        elif sigma is None and effects >= n and not g.is_curve:
             raise ValueError(
                 f"group({g.factor}=...) has {effects} effects for {n} rows, so they cannot be told "
                 "from the residuals; use fewer slopes or a coarser factor"
@@ -480,10 +539,62 @@ def model_of(
     known = tuple(part for term in terms if isinstance(term, Offset) for part in term.parts)
     rows = rows or Rows.all_of(n)
     text = written(terms)
-    model = Model(frozen(y), coded(fixed), groups, frame, w, sigma, o, known, rows, text)
+    notes = tuple(note for g in groups for note in g.notes)
+    tuned = tuple(term for term in smooths if term.tuning is not None)
+    given = frozen(y), coded(fixed), groups, frame, w, sigma, o, known, rows, text
+    model = Model(*given, notes=notes, tuned=tuned)
     _check_names("columns of X", model.fixed_names)
     _check_names("terms", [*model.group_names, "fixed"])
-    return model
+    return _with_means(model)
+
+
+def _with_means(model: Model) -> Model:
+    """Warn of a coefficient that varies around zero, as X does not have the column it is of."""
+    centered: dict[str, str] = {}
+    for part in (part for g in model.groups for part in g.parts):
+        if isinstance(part, SmoothPart) and part.basis.centered and part.by is not None:
+            if part.by.levels is None:
+                centered[part.name] = part.by.name
+        elif isinstance(part, FieldPart | SparseFieldPart) and part.structure.intrinsic:
+            centered.update((part.name, each.name) for each in part.effect.inputs)
+    if not centered:
+        return model
+    X = np.column_stack([c for part in model.fixed for c in part.columns(model.frame)])
+    notes = []
+    for term, name in centered.items():
+        column = model.frame.numbers[name]
+        left = column - X @ np.linalg.lstsq(X, column)[0]
+        if np.linalg.norm(left) > WITHIN * np.linalg.norm(column):
+            notes.append(
+                f"{term} is a coefficient of {name} that is zero on average, as X does not have "
+                f"{name}; for a coefficient with a mean add {name} to linear(), in a formula "
+                f"+ {name}"
+            )
+            warnings.warn(notes[-1], UserWarning, stacklevel=_level_of_user())
+    return replace(model, notes=(*model.notes, *notes))
+
+
+def _level_of_user() -> int:
+    """How many calls up the library was called, for a warning that is to name that line."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("mixedsmooth."):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
+def _like_residuals(g: Group, intercept: bool) -> bool:
+    """Whether the effects of a field are, on the rows, independent and of one variance."""
+    n = g.frame.n
+    if g.covariance.k < n - intercept:
+        return False
+    Z = np.column_stack(g.columns(g.frame))
+    v = np.random.default_rng(0).normal(size=(n, 2))
+    v -= intercept * v.mean(axis=0)
+    # ZZ'v, but for what an intercept has too: is it a multiple of any v?
+    u = Z @ (Z.T @ v)
+    u -= intercept * u.mean(axis=0)
+    ratio = np.vdot(u, v) / np.vdot(v, v)
+    return bool(np.linalg.norm(u - ratio * v) <= 1e-8 * np.linalg.norm(u))
 
 
 def _check_names(of: str, names: Sequence[str]) -> None:
@@ -565,9 +676,13 @@ def _factor(g: Group, w: FloatArray | None) -> tuple[Factor, FloatArray]:
         intercept = isinstance(g.parts[0], Intercept)
         centered = intercept and not isinstance(g.covariance, Diagonal)
         inner, back = _standardized(columns, intercept, centered, w)
+    if g.precision is not None:
+        # effects whose variance given the others is about one, whatever the units of Q
+        size = float(np.sqrt(g.precision.Q.diagonal().mean()))
+        inner, back = [c * size for c in inner], back * size
     # T is relative to sigma: here to that of a row of mean weight
     unit = 1.0 if w is None else float(np.sqrt(w.mean()))
-    shape = Shape(len(g.levels), g.covariance)
+    shape = Shape(g.independent, g.covariance, g.precision)
     return Factor(g.codes(g.frame), tuple(z / unit for z in inner), shape), back / unit
 
 

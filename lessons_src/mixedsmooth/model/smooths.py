@@ -6,6 +6,7 @@ A smooth is a list of blocks of columns over named covariates. Each random block
 its own, which is a smoothing parameter; the fixed one has no penalty.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,11 +15,12 @@ import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import choice
-from mixedsmooth.model.bases import BASES, Basis
+from mixedsmooth.model.bases import BASES, OF_SEVERAL, Basis, own_options
 
 FloatArray = NDArray[np.float64]
 Scaling = Literal["norm", "mean"]
 
+SIZE = 10  # columns or knots of a basis of one covariate, unless they are given
 TIE = 1e-6  # an entry below this part of the largest is too small to decide a sign
 
 
@@ -26,21 +28,25 @@ TIE = 1e-6  # an entry below this part of the largest is too small to decide a s
 class Split:
     """A smooth as fixed and random columns: f(x) = fixed(x) beta + random(x) b, b ~ N(0, tau^2 I).
 
-    Over the data it was made from the smooth sums to zero. A penalty lambda b'b on the random part
-    is lambda times the scaled penalty of the basis; lambda = sigma^2 / tau^2.
+    Over the data it was made from the smooth sums to zero, unless its basis is not centered. A
+    penalty lambda b'b on the random part is lambda times the scaled penalty of the basis;
+    lambda = sigma^2 / tau^2.
 
     Attributes
     ----------
     basis : Basis
         Its basis.
     constraint : ndarray, shape (k, k - 1)
-        Z_c, orthonormal: coefficients Z_c gamma give a smooth that sums to zero over the data.
+        Z_c, orthonormal: coefficients Z_c gamma give a smooth that sums to zero over the data; the
+        identity where the basis is not centered.
     scale : float
         What the penalty of the basis was divided by; mgcv's ``S.scale``.
     to_fixed : ndarray, shape (k, m)
         Takes beta to coefficients of the basis.
     to_random : tuple of ndarray, each of shape (k, r)
         Take the b of each block to coefficients of the basis.
+    blocks : tuple of str
+        What tells the blocks apart; nothing where there is one.
     """
 
     basis: Basis
@@ -48,6 +54,7 @@ class Split:
     scale: float
     to_fixed: FloatArray
     to_random: tuple[FloatArray, ...]
+    blocks: tuple[str, ...] = ("",)
 
     def fixed(self, *x: ArrayLike) -> FloatArray:
         """Return the columns without penalty at any x.
@@ -60,7 +67,8 @@ class Split:
         Returns
         -------
         ndarray, shape (n, m)
-            One straight line, increasing (cr, ps, rk), or none (cs, cc).
+            One straight line, increasing (cr, ps, rk), or none (cs, cc); of several covariates
+            what their penalty leaves free.
 
         Raises
         ------
@@ -101,22 +109,36 @@ class Split:
 
 
 def construct(
-    x: ArrayLike, basis: str = "cs", k: int = 10, *, scaling: Scaling = "norm", name: str = "x"
+    x: ArrayLike | Mapping[str, ArrayLike],
+    basis: str = "cs",
+    k: int | None = None,
+    *,
+    scaling: Scaling = "norm",
+    period: tuple[float, float] | None = None,
+    kernel: str | None = None,
+    range: float | None = None,
+    trend: bool = True,
 ) -> Split:
-    """Make a smooth of a covariate, with a basis of the given name.
+    """Make a smooth of covariates, with a basis of the given name.
 
     Parameters
     ----------
-    x : array_like, shape (n,)
-        Covariate.
-    basis : {"cr", "cs", "cc", "ps", "rk"}
-        Name in `BASES`.
-    k : int
-        Size of the basis.
+    x : array_like, shape (n,), or mapping of str to array_like
+        Covariate; several of them by name.
+    basis : {"cr", "cs", "cc", "ps", "rk", "tp", "gp"}
+        Name in `BASES` or `OF_SEVERAL`.
+    k : int, optional
+        Size of the basis: 10 for one covariate; see `OF_SEVERAL` for the others.
     scaling : {"norm", "mean"}
         Unit of the penalty; see `split`.
-    name : str
-        What messages call the covariate.
+    period : tuple of float, optional
+        Of "cc": where the period begins and ends.
+    kernel : str, optional
+        Of "gp": name of the correlation.
+    range : float, optional
+        Of "gp": range of the correlation.
+    trend : bool
+        Of "gp": whether a constant and the covariates are free.
 
     Returns
     -------
@@ -126,8 +148,8 @@ def construct(
     Raises
     ------
     ValueError
-        If `basis` or `scaling` is unknown, k is too small, or x is not finite, constant, or has
-        fewer than k distinct values.
+        If `basis` or `scaling` is unknown, the basis has no such option or is not for so many
+        covariates, k is too small, or x is not finite, constant, or has too few distinct values.
 
     Examples
     --------
@@ -136,12 +158,27 @@ def construct(
     >>> smooth.fixed([0, 9]).shape, smooth.random([0, 9]).shape
     ((2, 1), (2, 8))
     """
-    make = BASES[choice("basis", basis, tuple(BASES))]
-    return split(make(x, k, name=name), x, scaling=scaling)
+    columns = dict(x) if isinstance(x, Mapping) else {"x": x}
+    choice("basis", basis, (*BASES, *OF_SEVERAL))
+    options = own_options(basis, k=k, period=period, kernel=kernel, range=range, trend=trend)
+    values = list(columns.values())
+    if basis in OF_SEVERAL:
+        made = OF_SEVERAL[basis](*values, names=tuple(columns), **options)
+        return split(made, *values, scaling=scaling)
+    if len(columns) > 1:
+        raise ValueError(
+            f"basis {basis!r} takes one covariate, found {len(columns)}, "
+            f"{' and '.join(columns)}; for a surface there are basis='tp', 'gp' and 't2'"
+        )
+    (name,) = columns
+    made = BASES[basis](values[0], name=name, **{"k": SIZE} | options)
+    return split(made, *values, scaling=scaling)
 
 
 def split(basis: Basis, *x: ArrayLike, scaling: Scaling = "norm") -> Split:
     """Constrain a basis to sum to zero over x, and split it into fixed and random columns.
+
+    A basis that is not centered has no constraint, and one that is not scaled keeps its penalty.
 
     Parameters
     ----------
@@ -178,10 +215,12 @@ def split(basis: Basis, *x: ArrayLike, scaling: Scaling = "norm") -> Split:
     [0.]
     """
     B = basis.columns(*x)
-    scale = _scale(B, basis.S, scaling)
-    # 1'B beta = 0 where beta = Z_c gamma  (eq-10-zero):  B'1 = Q R,  Z_c = Q without column 1
-    Q = scipy.linalg.qr(B.sum(axis=0)[:, None])[0]
-    Z_c: FloatArray = Q[:, 1:]
+    choice("scaling", scaling, ("norm", "mean"))
+    scale = scale_of(B, basis.S, scaling) if basis.scaled else 1.0
+    Z_c: FloatArray = np.eye(B.shape[1])
+    if basis.centered:
+        # 1'B beta = 0 where beta = Z_c gamma  (eq-10-zero):  B'1 = Q R,  Z_c = Q without column 1
+        Z_c = scipy.linalg.qr(B.sum(axis=0)[:, None])[0][:, 1:]
     # E Z_c / sqrt(scale) = U diag(d) V',  so  Z_c' S Z_c / scale = V diag(d^2) V'
     _, d, Vt = scipy.linalg.svd(basis.root @ Z_c / np.sqrt(scale))
     if d[-1] <= d[0] * max(basis.root.shape) * np.finfo(float).eps:
@@ -195,10 +234,31 @@ def split(basis: Basis, *x: ArrayLike, scaling: Scaling = "norm") -> Split:
     W = W * np.array([np.sign(w[np.abs(w) > TIE * np.abs(w).max()][-1]) for w in W.T])
     # gamma = V_r diag(1/d) b + V_0 beta,  penalty b'b  (eq-10-columns)
     r = len(d)
-    return Split(basis, Z_c, scale, to_fixed=W[:, r:], to_random=(W[:, :r] / d,))
+    return Split(basis, Z_c, scale, to_fixed=basis.unit * W[:, r:], to_random=(W[:, :r] / d,))
 
 
-def _scale(B: FloatArray, S: FloatArray, scaling: Scaling) -> float:
-    if choice("scaling", scaling, ("norm", "mean")) == "norm":
+def scale_of(B: FloatArray, S: FloatArray, scaling: Scaling) -> float:
+    """Return what a penalty is divided by, to have the size of its columns.
+
+    Parameters
+    ----------
+    B : ndarray, shape (n, k)
+        Columns over the data.
+    S : ndarray, shape (k, k)
+        Penalty.
+    scaling : {"norm", "mean"}
+        Which size; see `split`.
+
+    Returns
+    -------
+    float
+        The scale.
+
+    Examples
+    --------
+    >>> scale_of(np.array([[1.0, 1.0], [0.0, 1.0]]), np.eye(2), "norm")  # the largest row sum is 2
+    0.25
+    """
+    if scaling == "norm":
         return float(np.linalg.norm(S, 1) / np.linalg.norm(B, np.inf) ** 2)
     return float(np.abs(S).mean() / np.abs(B.T @ B).mean())

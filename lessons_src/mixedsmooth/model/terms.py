@@ -8,31 +8,55 @@ but the first (treatment coding).
     what the user wrote -> Frame, each named column once, and Parts, which make columns from a Frame
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
-from itertools import product
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import scipy.linalg
 from numpy.typing import ArrayLike, NDArray
 
 from mixedsmooth._checks import (
-    EXACT,
     LabelColumn,
+    a_callable,
     as_covariate,
-    as_labels,
-    as_vector,
+    as_matrix,
+    choice,
     column_of,
     flag,
     frozen,
+    locked,
     match,
     names_of,
-    occurring,
 )
-from mixedsmooth.model.bases import Basis
+from mixedsmooth.model.bases import (
+    BASES,
+    OF_SEVERAL,
+    Basis,
+    own_options,
+    range_bounds,
+)
 from mixedsmooth.model.covariance import Covariance, Diagonal, Full, Scalar
+from mixedsmooth.model.parts import (
+    Categories,
+    ColumnOf,
+    Data,
+    Design,
+    FieldPart,
+    Frame,
+    Input,
+    Intercept,
+    Labels,
+    Part,
+    SmoothPart,
+    SparseFieldPart,
+    coded,
+    merged,
+    same_column,
+)
+from mixedsmooth.model.precision import Precision
 from mixedsmooth.model.rows import (
     SHOWN,
     Check,
@@ -42,8 +66,10 @@ from mixedsmooth.model.rows import (
     label_column,
     number_column,
 )
-from mixedsmooth.model.smooths import Scaling, construct
+from mixedsmooth.model.smooths import Scaling, Split, construct, split
+from mixedsmooth.model.structures import Structure, shown, structure_of
 from mixedsmooth.model.syntax import quoted
+from mixedsmooth.model.tensor import tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,480 +77,9 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
 
-
-class Data(Protocol):
-    """Columns by name: a dict, a data frame, a table, a data set."""
-
-    def __getitem__(self, name: str, /) -> Any:
-        """Return a column."""
-
-
-Maker = Callable[[Data], ArrayLike]
-
-
-# ---- data by name ----
-
-
-class Labels(NamedTuple):
-    """A column of labels: codes of the rows, -1 for a label that is not among the levels.
-
-    Examples
-    --------
-    >>> dose = Labels(np.array([0, 2, 1, 2]), np.array(["high", "low", "mid"]))
-    >>> dose.at(np.array([0, 1]))
-    Labels(codes=array([0, 1]), levels=array(['high', 'mid'], dtype='<U4'))
-    """
-
-    codes: IntArray
-    levels: NDArray[Any]
-
-    def at(self, rows: IntArray) -> "Labels":
-        """Return some rows, where no label is missing; levels that these do not have are gone."""
-        levels, codes = occurring(self.levels, self.codes[rows])
-        return Labels(frozen(codes), frozen(levels))
-
-
-@dataclass(frozen=True, eq=False)
-class Frame:
-    """Named columns of n rows, read-only: numbers, and labels with their levels.
-
-    Attributes
-    ----------
-    n : int
-        Number of rows.
-    numbers : mapping of str to ndarray, each of shape (n,)
-        Covariates; NaN where a value is missing, in the frame of a `Source` only.
-    labels : mapping of str to Labels
-        Labels of covariates and of groups; those of crossed factors under ``"a:b"``.
-    made : mapping of str to callable
-        How columns that are functions of others are made from data; the rest are read by name.
-
-    Examples
-    --------
-    >>> frame = Frame(3, {"days": np.array([0.0, 1.0, 2.0])}, {})
-    >>> frame.at(np.array([0, 2])).numbers
-    {'days': array([0., 2.])}
-    """
-
-    n: int
-    numbers: Mapping[str, FloatArray]
-    labels: Mapping[str, Labels]
-    made: Mapping[str, Maker] = field(default_factory=dict)
-
-    def at(self, rows: IntArray) -> "Frame":
-        """Return some rows, where nothing is missing; levels that these do not have are gone."""
-        numbers = {name: frozen(values[rows]) for name, values in self.numbers.items()}
-        labels = {name: column.at(rows) for name, column in self.labels.items()}
-        return replace(self, n=len(rows), numbers=numbers, labels=labels)
-
-
-class Input(NamedTuple):
-    """A column that a part or a group reads from new data: numbers, or labels of known levels."""
-
-    name: str
-    levels: NDArray[Any] | None = None
-
-
-def merged(frames: Sequence[Frame]) -> Frame:
-    """Put the columns of all terms together, each name once.
-
-    Parameters
-    ----------
-    frames : sequence of Frame
-        Those of the terms, of one length.
-
-    Returns
-    -------
-    Frame
-        All columns.
-
-    Raises
-    ------
-    ValueError
-        If a name stands for two different columns, or lengths differ.
-
-    Examples
-    --------
-    >>> days = linear(days=[0, 1, 2]).frame
-    >>> frame = merged([days, group(subject=["a", "a", "b"]).frame])
-    >>> list(frame.numbers), list(frame.labels)
-    (['days'], ['subject'])
-    >>> merged([days, linear(days=[0, 1, 3]).frame])
-    Traceback (most recent call last):
-    ValueError: days names two different columns, 2.0 and 3.0 in row 2; ...
-    """
-    numbers: dict[str, FloatArray] = {}
-    labels: dict[str, Labels] = {}
-    made: dict[str, Maker] = {}
-    for frame in frames:
-        if frame.n != frames[0].n:
-            name = next(iter([*frame.numbers, *frame.labels]))
-            raise ValueError(
-                f"{name} has {frame.n} rows where the other columns have {frames[0].n}; give one "
-                "row for each observation"
-            )
-        made |= frame.made
-        for name, values in frame.numbers.items():
-            _same(name, numbers.setdefault(name, values), values)
-        for name, (codes, levels) in frame.labels.items():
-            known = labels.setdefault(name, Labels(codes, levels))
-            if known.codes is not codes:
-                _same(name, known.levels[known.codes], levels[codes])
-    for name in numbers.keys() & labels.keys():
-        codes, levels = labels[name]
-        _same(name, numbers[name], levels[codes])
-    return Frame(frames[0].n, numbers, labels, made)
-
-
-def _same(name: str, one: NDArray[Any], other: NDArray[Any]) -> None:
-    if one is other:
-        return
-    differ = (one != other) & ((one == one) | (other == other))  # both NaN is the same
-    if differ.any():
-        row = int(np.argmax(differ))
-        raise ValueError(
-            f"{name} names two different columns, {one[row]} and {other[row]} in row {row}; give "
-            "each column a name of its own"
-        )
-
-
-def read(
-    data: Data, inputs: Iterable[Input], made: Mapping[str, Maker] = MappingProxyType({})
-) -> Frame:
-    """Read the columns that a model needs from new data.
-
-    Parameters
-    ----------
-    data : mapping of str to array_like
-        New columns by name: a dict, a data frame.
-    inputs : iterable of Input
-        What is needed.
-    made : mapping of str to callable, optional
-        How columns that are functions of others are made.
-
-    Returns
-    -------
-    Frame
-        The columns, labels coded with the old levels.
-
-    Raises
-    ------
-    ValueError
-        If a name is missing, a value is not finite, or lengths or the indexes of pandas differ.
-
-    Examples
-    --------
-    >>> weeks = {"weeks": lambda data: np.asarray(data["days"]) / 7}
-    >>> frame = read({"days": [0, 14]}, [Input("days"), Input("weeks")], weeks)
-    >>> frame.n, frame.numbers["days"], frame.numbers["weeks"]
-    (2, array([ 0., 14.]), array([0., 2.]))
-    """
-    numbers, labels, indexes = {}, {}, []
-    for name, levels in inputs:
-        column = made[name](data) if name in made else column_of(data, name)
-        indexes.append((name, index_of(column)))
-        if levels is None:
-            numbers[name] = as_vector(name, column)
-        else:
-            labels[name] = Labels(match(name, column, levels), levels)
-    common_index(indexes)
-    lengths = {name: len(values) for name, values in numbers.items()}
-    lengths |= {name: len(codes) for name, (codes, _) in labels.items()}
-    if not lengths:  # an intercept alone needs no column, and the data tell how many rows
-        lengths = {name: np.size(column_of(data, name)) for name in names_of(data)}
-    if len(set(lengths.values())) != 1:
-        raise ValueError(f"data must have columns of one length; found {lengths}")
-    return Frame(next(iter(lengths.values())), numbers, labels, made)
-
-
-def joined_labels(columns: Mapping[str, ArrayLike]) -> NDArray[Any]:
-    """Return labels, those of several columns joined by a colon.
-
-    Parameters
-    ----------
-    columns : mapping of str to array_like, each of shape (n,)
-        Labels of factors that are crossed.
-
-    Returns
-    -------
-    ndarray, shape (n,)
-        Labels.
-
-    Raises
-    ------
-    ValueError
-        If a label of a column but the last has a colon, or lengths differ.
-
-    Examples
-    --------
-    >>> joined_labels({"school": ["a", "b"], "year": [1, 1]})
-    array(['a:1', 'b:1'], dtype='<U...')
-    """
-    if len(columns) == 1:
-        ((name, column),) = columns.items()
-        return as_labels(name, column)
-    texts: list[NDArray[np.str_]] = []
-    for name, column in columns.items():
-        labels = as_labels(name, column, len(texts[0]) if texts else None)
-        if labels.dtype.kind == "f":  # 2.0 is the label 2, whatever stands in the other rows
-            whole = (np.abs(labels) < EXACT) & (labels == np.round(labels))
-            text = labels.astype(np.str_)
-            text[whole] = labels[whole].astype(np.int64)
-            labels = text
-        elif labels.dtype.kind == "M":  # 2020-01-31, or 2020-01-31T1430, whatever their unit
-            labels = np.char.replace(np.datetime_as_string(labels, unit="auto"), ":", "")
-        labels = labels.astype(np.str_)
-        # all but the last are split off at the first colons, so the last may have more of them
-        if len(texts) < len(columns) - 1 and np.any(np.char.find(labels, ":") >= 0):
-            raise ValueError(
-                f"{name} has a label with a colon, which would be ambiguous in "
-                f"{':'.join(columns)}; let {name} stand last, or write its labels without colons"
-            )
-        texts.append(labels)
-    return reduce(lambda joined, text: np.char.add(np.char.add(joined, ":"), text), texts)
-
-
-# ---- parts: what makes columns ----
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Some columns of X, or what the effects of a level multiply; this one, a numeric covariate.
-
-    Attributes
-    ----------
-    name : str
-        The covariate.
-
-    Examples
-    --------
-    >>> frame = read({"days": [0, 9]}, [Input("days")])
-    >>> Part("days").names, Part("days").columns(frame)
-    (['days'], [array([0., 9.])])
-    """
-
-    name: str
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns."""
-        return [self.name]
-
-    @property
-    def inputs(self) -> list[Input]:
-        """What is read from the data."""
-        return [Input(self.name)]
-
-    def columns(self, frame: Frame) -> list[FloatArray]:
-        """Make the columns, each of shape (n,)."""
-        return [frame.numbers[self.name]]
-
-
-@dataclass(frozen=True, eq=False)
-class Intercept(Part):
-    """A column of ones.
-
-    Examples
-    --------
-    >>> Intercept().names, Intercept().columns(Frame(2, {}, {}))
-    (['(Intercept)'], [array([1., 1.])])
-    """
-
-    name: str = "(Intercept)"
-
-    @property
-    def inputs(self) -> list[Input]:
-        """Nothing is read."""
-        return []
-
-    def columns(self, frame: Frame) -> list[FloatArray]:
-        """Ones."""
-        return [np.ones(frame.n)]
-
-
-@dataclass(frozen=True, eq=False)
-class Categories(Part):
-    """Indicators of the levels of a covariate with labels.
-
-    Attributes
-    ----------
-    levels : ndarray
-        Labels of the covariate, the first of them the baseline.
-    first : int
-        First level with a column: 1 for treatment coding; 0 where no intercept stands beside it.
-
-    Examples
-    --------
-    >>> dose = Categories("dose", np.array(["high", "low", "none"]))
-    >>> frame = read({"dose": ["low", "high"]}, dose.inputs)
-    >>> dose.names, dose.columns(frame)
-    (['dose[low]', 'dose[none]'], [array([1., 0.]), array([0., 0.])])
-    """
-
-    levels: NDArray[Any]
-    first: int = 1
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns."""
-        return [f"{self.name}[{level}]" for level in self.levels[self.first :]]
-
-    @property
-    def inputs(self) -> list[Input]:
-        """The covariate."""
-        return [Input(self.name, self.levels)]
-
-    def columns(self, frame: Frame) -> list[FloatArray]:
-        """Make the indicators, each of shape (n,)."""
-        codes = frame.labels[self.name].codes
-        return [(codes == code).astype(float) for code in range(self.first, len(self.levels))]
-
-
-@dataclass(frozen=True, eq=False)
-class Product(Part):
-    """Products of the columns of several covariates: an interaction.
-
-    Attributes
-    ----------
-    factors : tuple of Part
-        The covariates, which `name` joins by colons.
-
-    Examples
-    --------
-    >>> both = Product("dose:days", (Categories("dose", np.array(["high", "low"])), Part("days")))
-    >>> frame = read({"dose": ["low", "high"], "days": [3, 4]}, both.inputs)
-    >>> both.names, both.columns(frame)
-    (['dose[low]:days'], [array([3., 0.])])
-    """
-
-    factors: tuple[Part, ...]
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns; as in R, the levels of the first factor change fastest."""
-        backwards = product(*(factor.names for factor in reversed(self.factors)))
-        return [":".join(names[::-1]) for names in backwards]
-
-    @property
-    def inputs(self) -> list[Input]:
-        """The covariates."""
-        return [each for factor in self.factors for each in factor.inputs]
-
-    def columns(self, frame: Frame) -> list[FloatArray]:
-        """Return the products, each of shape (n,)."""
-        backwards = product(*(factor.columns(frame) for factor in reversed(self.factors)))
-        return [np.multiply.reduce(columns[::-1]) for columns in backwards]
-
-
-@dataclass(frozen=True, eq=False)
-class Bundle(Part):
-    """Several parts that count as one covariate: the columns of a polynomial.
-
-    Attributes
-    ----------
-    parts : tuple of Part
-        The parts.
-
-    Examples
-    --------
-    >>> curve = Bundle("curve", (Part("days"), Part("days^2")))
-    >>> curve.names
-    ['days', 'days^2']
-    """
-
-    parts: tuple[Part, ...]
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns."""
-        return [name for part in self.parts for name in part.names]
-
-    @property
-    def inputs(self) -> list[Input]:
-        """What the parts read."""
-        return [each for part in self.parts for each in part.inputs]
-
-    def columns(self, frame: Frame) -> list[FloatArray]:
-        """Make the columns, each of shape (n,)."""
-        return [column for part in self.parts for column in part.columns(frame)]
-
-
-@dataclass(frozen=True, eq=False)
-class SmoothPart(Part):
-    """The fixed columns of a smooth, or a block of random ones.
-
-    Attributes
-    ----------
-    name : str
-        What the columns are called, such as ``s(days)``.
-    basis : Basis
-        Basis over named covariates.
-    to : ndarray, shape (k, r)
-        Takes the coefficients of the columns to those of the basis.
-    by : Input or None
-        Numbers that the curve is multiplied by, or labels of which `level` has the curve.
-    level : int
-        Code of the level of `by`.
-
-    Examples
-    --------
-    >>> (line,) = smooth(days=[0, 1, 2, 3, 4], basis="cr", k=4).fixed
-    >>> (column,) = line.columns(read({"days": [0, 4]}, line.inputs))
-    >>> line.names, column.round(3)
-    (['s(days)'], array([-0.671, 0.671]))
-    """
-
-    basis: Basis
-    to: FloatArray
-    by: Input | None = None
-    level: int = 0
-
-    @property
-    def names(self) -> list[str]:
-        """Names of the columns."""
-        r = self.to.shape[1]
-        return [self.name] if r == 1 else [f"{self.name}.{j + 1}" for j in range(r)]
-
-    @property
-    def inputs(self) -> list[Input]:
-        """The covariates, and `by`."""
-        return [Input(name) for name in self.basis.names] + ([self.by] if self.by else [])
-
-    def columns(self, frame: Frame) -> list[FloatArray]:
-        """Make the columns, each of shape (n,)."""
-        columns = self.basis.columns(*(frame.numbers[name] for name in self.basis.names)) @ self.to
-        if self.by is not None and self.by.levels is None:
-            columns = columns * frame.numbers[self.by.name][:, None]
-        elif self.by is not None:
-            columns = columns * (frame.labels[self.by.name].codes == self.level)[:, None]
-        return list(np.ascontiguousarray(columns.T))
-
-
-def coded(parts: Sequence[Part]) -> tuple[Part, ...]:
-    """Return the parts; without an intercept the first labels have a column for each level.
-
-    Parameters
-    ----------
-    parts : sequence of Part
-        With treatment coding.
-
-    Returns
-    -------
-    tuple of Part
-        As R's ``0 + f`` has them.
-
-    Examples
-    --------
-    >>> [part.names for part in coded([Categories("dose", np.array(["high", "low"]))])]
-    [['dose[high]', 'dose[low]']]
-    """
-    if any(isinstance(part, Intercept) for part in parts):
-        return tuple(parts)
-    first = next((part for part in parts if isinstance(part, Categories)), None)
-    return tuple(replace(first, first=0) if first and part is first else part for part in parts)
-
-
-# ---- terms ----
+ROUNDED = 1e-10  # relative: what a penalty may be off from symmetric or positive
+UNPENALIZED = 1e-12  # of the largest eigenvalue of a penalty: less is none
+DENSE_LEVELS = 300  # that depend on each other, up to which their precision has a dense root
 
 
 @dataclass(frozen=True, eq=False)
@@ -624,6 +179,10 @@ class Group:
         Their data, of the rows where none is missing.
     source : Source or None
         What the term was made from; None if its parts were put together by hand.
+    fixed : tuple of Part
+        What a structure of the levels leaves free beside an intercept: means of components.
+    notes : tuple of str
+        What a reader of the fit should know of the term.
 
     Examples
     --------
@@ -640,10 +199,14 @@ class Group:
     covariance: Covariance
     frame: Frame
     source: Source | None = field(default=None, repr=False)
+    fixed: tuple[Part, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
         """Names of the effects of a level."""
+        if isinstance(self.parts[0], FieldPart):
+            return self.parts[0].effect.names
         return [name for part in self.parts for name in part.names]
 
     @property
@@ -657,19 +220,74 @@ class Group:
         return self.is_smooth and len(self.levels) == 1
 
     @property
+    def is_field(self) -> bool:
+        """Whether its levels depend on each other."""
+        return isinstance(self.parts[0], (FieldPart, SparseFieldPart))
+
+    @property
+    def precision(self) -> Precision | None:
+        """What the engine is told of levels that depend on each other, if they are many."""
+        part = self.parts[0]
+        return part.precision if isinstance(part, SparseFieldPart) else None
+
+    @property
+    def independent(self) -> int:
+        """Number of levels that the engine is told of: one where all rows share all effects."""
+        return 1 if isinstance(self.parts[0], FieldPart) else len(self.levels)
+
+    @property
     def factor_inputs(self) -> list[Input]:
-        """The grouping factor, where there is one."""
-        return [] if self.is_curve else [Input(self.factor, self.levels)]
+        """The grouping factor, where its levels are independent."""
+        return [] if self.is_curve or self.is_field else [Input(self.factor, self.levels)]
 
     def codes(self, frame: Frame) -> IntArray:
-        """Level of each row."""
-        if self.is_curve:
+        """Level of each row, of those that the engine is told of."""
+        if self.independent == 1:
             return np.zeros(frame.n, dtype=np.intp)
-        return frame.labels[self.factor].codes
+        return frame.codes(self.factor, self.levels)
 
     def columns(self, frame: Frame) -> list[FloatArray]:
         """Make what the effects of a level multiply, each of shape (n,)."""
         return [column for part in self.parts for column in part.columns(frame)]
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """A number in the columns of a smooth that a fit estimates: the range of a Gaussian process.
+
+    Attributes
+    ----------
+    label : str
+        What the smooth is called.
+    value : float
+        At which it is made.
+    bounds : tuple of float
+        Smallest and largest value that is worth a look.
+    at : callable
+        Makes the smooth, from the same rows, at another value.
+
+    Examples
+    --------
+    >>> term = smooth(x=[0, 1, 3, 4], basis="gp")
+    >>> term.tuning.name, term.tuning.at(2.5).tuning.value
+    ('range s(x)', 2.5)
+    """
+
+    label: str
+    value: float
+    bounds: tuple[float, float]
+    at: Callable[[float], "Smooth"] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What the number is called among the parameters."""
+        return f"range {self.label}"
+
+    @property
+    def end(self) -> str:
+        """Which of its bounds the value is at, "smallest" or "largest"; else nothing."""
+        at_end = np.isclose(self.value, self.bounds, rtol=1e-9, atol=0.0)
+        return "smallest" if at_end[0] else "largest" if at_end[1] else ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -685,17 +303,20 @@ class Smooth:
         smoothing parameter, with a level for each curve.
     frame : Frame
         Their data, of the rows where none is missing.
-    text : str
-        How a formula writes it.
+    text : str or None
+        How a formula writes it, if one can.
     source : Source or None
         What the term was made from; None if its parts were put together by hand.
+    tuning : Tuning or None
+        A number in its columns that is to be estimated, if there is one.
     """
 
     fixed: tuple[SmoothPart, ...]
     random: tuple[Group, ...]
     frame: Frame
-    text: str
+    text: str | None
     source: Source | None = field(default=None, repr=False)
+    tuning: Tuning | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -765,12 +386,21 @@ def group(
     *,
     correlated: bool = True,
     intercept: bool = True,
+    covariance: Any = None,
+    precision: Any = None,
     **named: ArrayLike,
 ) -> Group:
     """Make the random effects of a grouping factor.
 
     ``group(subject=s)`` is lme4's ``(1 | s)``; ``group(subject=s, days=d)`` is ``(d | s)``;
     with ``correlated=False`` it is ``(d || s)``, and with ``intercept=False`` ``(0 + d | s)``.
+
+    Levels are independent unless it is known how they depend on each other: one effect a level,
+    b ~ N(0, tau^2 K) or b ~ N(0, tau^2 Q^-1), for all levels of K or Q, with data or without.
+    Where the rows of Q sum to zero, as those of a graph, the mean of each of its components is
+    free: the effects of a component sum to zero over the rows, and each component but the first
+    has a column of X. A Q of more than 300 levels, or the inverse of the relationships of as many
+    animals, stays sparse, and levels may be a hundred thousand.
 
     Parameters
     ----------
@@ -780,6 +410,10 @@ def group(
         Whether the effects of one level may be correlated.
     intercept : bool
         Whether each level has an intercept of its own.
+    covariance : pair of levels and matrix, or Relationship, optional
+        K, positive definite, such as ``relationship(pedigree)``.
+    precision : pair of levels and matrix, optional
+        Q, dense or sparse, such as ``neighbours(pairs)``.
     **named : array_like, each of shape (n,)
         The first names the grouping factor and holds its labels; the others are covariates with a
         slope for each level.
@@ -794,12 +428,20 @@ def group(
     ValueError
         If no factor is named, it has one level only, labels are missing, lengths differ, a
         covariate is not finite or is constant beside an intercept, or there is neither an
-        intercept nor a slope.
+        intercept nor a slope. With a covariance or a precision: if both are given, it is not a
+        symmetric, positive definite matrix of the levels (a precision: but for the means of
+        components), a label of the data is none of its levels, a component has no data, or there
+        are several effects a level.
 
     Examples
     --------
     >>> group(subject=["a", "a", "b"], days=[0, 1, 0]).levels
     array(['a', 'b'], dtype='<U1')
+    >>> import mixedsmooth as ms
+    >>> street = ms.neighbours([("a", "b"), ("b", "c"), ("c", "d")])
+    >>> fit = ms.lmm([1.0, 2.0, 4.0, 4.5], ms.group(house=["a", "a", "c", "c"], precision=street))
+    >>> print(fit.random["house"].levels, fit.random["house"].effects.ravel().round(1) + 0.0)
+    ['a' 'b' 'c' 'd'] [-1.3  0.   1.3  1.3]
     """
     given = _given("group", columns, named)
     if not given:
@@ -808,14 +450,70 @@ def group(
     ones = (Intercept(),) if flag("intercept", intercept) else ()
     read = [(factor, label_column, labels), *((name, as_covariate, x) for name, x in slopes)]
     names = [name for name, _ in slopes]
-    return _made(read, partial(_group, factor, names, ones, flag("correlated", correlated)))
+    of_levels = {"covariance": covariance, "precision": precision}
+    known = [structure_of(name, value) for name, value in of_levels.items() if value is not None]
+    if len(known) > 1:
+        raise ValueError("covariance and precision are both given; one is the other's inverse")
+    structure = known[0] if known else None
+    correlated = flag("correlated", correlated)
+    return _made(read, partial(_group, factor, names, ones, correlated, structure))
 
 
 def _group(
-    factor: str, slopes: Sequence[str], ones: tuple[Part, ...], correlated: bool, frame: Frame
+    factor: str,
+    slopes: Sequence[str],
+    ones: tuple[Part, ...],
+    correlated: bool,
+    structure: Structure | None,
+    frame: Frame,
 ) -> Group:
     parts = ones + _parts(frame, slopes)
-    return group_of(factor, frame.labels[factor], parts, frame, correlated)
+    term = group_of(factor, frame.labels[factor], parts, frame, correlated)
+    return term if structure is None else _field(term, structure)
+
+
+def _field(term: Group, structure: Structure) -> Group:
+    """Let the levels of a term depend on each other."""
+    if len(term.names) > 1:
+        raise ValueError(
+            f"group({term.factor}=...) has {len(term.names)} effects a level, "
+            f"{' and '.join(term.names)}, and with a {structure.name} it takes one; write a term "
+            "for each, with intercept=False for a slope"
+        )
+    (effect,), levels = term.parts, structure.levels
+    codes = structure.codes(term.factor, term.levels)
+    counts = np.zeros(len(levels))
+    counts[codes] = np.bincount(term.codes(term.frame))
+    fixed = []
+    for c, rows in enumerate(structure.components if structure.intrinsic else ()):
+        if not counts[rows].any():
+            raise ValueError(
+                f"precision has a component without data, that of {shown(levels[rows])}, whose "
+                "mean nothing tells; leave these levels out"
+            )
+        if c > 0:
+            of_component = np.zeros((len(levels), 1))
+            of_component[rows] = 1.0
+            name = f"{term.factor}[component {c + 1}]"
+            if not isinstance(effect, Intercept):
+                name = f"{name}:{effect.name}"
+            fixed.append(FieldPart(name, term.factor, of_component, effect, structure))
+    part: FieldPart | SparseFieldPart
+    if structure.name == "precision" and len(levels) > DENSE_LEVELS:
+        covariance: Covariance = Full(1)
+        part = SparseFieldPart(term.factor, effect, structure, structure.sparse(counts))
+    else:
+        to = locked(structure.root(counts))
+        covariance = Scalar(to.shape[1])
+        part = FieldPart(term.factor, term.factor, to, effect, structure)
+    return replace(
+        term,
+        levels=levels,
+        parts=(part,),
+        covariance=covariance,
+        fixed=tuple(fixed),
+        notes=tuple(structure.notes(term.factor, counts)),
+    )
 
 
 def group_of(
@@ -881,23 +579,30 @@ def smooth(
     /,
     *,
     basis: str = "cs",
-    k: int = 10,
+    k: int | tuple[int, ...] | None = None,
     by: Data | None = None,
     shared: bool = False,
     scaling: Scaling = "norm",
+    period: tuple[float, float] | None = None,
+    kernel: str | None = None,
+    range: float | None = None,
+    trend: bool = True,
     **named: ArrayLike,
 ) -> Smooth:
-    """Make a smooth of a covariate.
+    """Make a smooth of a covariate, or a surface over several.
 
     Parameters
     ----------
-    columns : mapping of one name to a column, optional
-        The covariate, where its name cannot be a keyword: ``smooth({"period": p}, k=4)``.
-    basis : {"cr", "cs", "cc", "ps", "rk"}
-        Cubic regression spline, the same with shrinkage, cyclic, P-spline, reproducing kernel; see
-        `mixedsmooth.model.bases`.
-    k : int
-        Size of the basis.
+    columns : mapping of str to array_like, optional
+        Covariates whose names cannot be keywords: ``smooth({"period": p}, k=4)``. They come first.
+    basis : {"cr", "cs", "cc", "ps", "rk", "tp", "gp", "t2"}
+        Cubic regression spline, the same with shrinkage, cyclic, P-spline, reproducing kernel; of
+        one covariate or more, a thin plate spline and a Gaussian process; of two or more, the
+        tensor product of cubic regression splines. See `mixedsmooth.model.bases`.
+    k : int or tuple of int, optional
+        Size of the basis, 10 if it is not given; of "t2" that of each covariate or one for all, 5;
+        of "tp" 10, 30 or 110 for one, two or three covariates; of "gp" as many as there are
+        distinct locations, up to 300.
     by : mapping of one name to a column, optional
         Numbers: the curve is multiplied by them, a varying coefficient, whose mean is a `linear`
         term. Labels: a curve for each level, beside a `group` or `linear` term for their means.
@@ -908,8 +613,17 @@ def smooth(
     scaling : {"norm", "mean"}
         Unit of the penalty, today's or the older one of mgcv. It changes the variance of the
         smooth, and no fit.
-    **named : array_like, shape (n,)
-        One covariate, by name.
+    period : tuple of two floats, optional
+        Of "cc": where the period begins and ends. Without it the range of the data is the period.
+    kernel : {"exponential", "matern32", "matern52", "gaussian", "spherical"}, optional
+        Of "gp": the correlation, a function of distance over range; "matern32" if not given.
+    range : float, optional
+        Of "gp": the range, in units of the covariates. Without it the fit estimates it.
+    trend : bool
+        Of "gp": whether a constant and the covariates themselves have no penalty. Without a trend
+        the process has mean zero, and its variance is tau^2.
+    **named : array_like, each of shape (n,)
+        Covariates, by name.
 
     Returns
     -------
@@ -919,8 +633,9 @@ def smooth(
     Raises
     ------
     ValueError
-        If there is not one covariate, it is not finite, constant, or has fewer than k distinct
-        values; if basis, k or scaling are unknown; or if `by` does not fit.
+        If there is no covariate, or one too many for the basis; one is not finite, constant, or
+        has fewer than k distinct values; if basis, k or scaling are unknown; an option belongs to
+        another basis; or if `by` does not fit.
 
     Examples
     --------
@@ -930,10 +645,9 @@ def smooth(
     (['s(days)'], 8)
     """
     given = _given("smooth", columns, named)
-    if len(given) != 1:
-        raise ValueError(f"smooth() takes one covariate by name, found {len(given)}")
-    ((name, values),) = given.items()
-    read, of_by = [(name, number_column, values)], None
+    if not given:
+        raise ValueError("smooth() takes covariates by name, such as smooth(x=x), found none")
+    read, of_by = [(name, number_column, values) for name, values in given.items()], None
     if by is not None:
         if len(names_of(by)) != 1:
             raise ValueError(
@@ -941,31 +655,56 @@ def smooth(
             )
         ((of_by, multiplier),) = _given("by", by, {}).items()
         read.append((of_by, as_covariate, multiplier))
-    return _made(read, partial(_smooth, name, of_by, basis, k, flag("shared", shared), scaling))
+    if isinstance(period, np.ndarray):
+        period = tuple(period.tolist())
+    options: dict[str, Any] = {"basis": basis, "k": k, "scaling": scaling, "period": period}
+    options |= {"kernel": kernel, "range": range, "trend": flag("trend", trend)}
+    make = _tuned if basis == "gp" and range is None else _smooth
+    return _made(read, partial(make, tuple(given), of_by, flag("shared", shared), options))
+
+
+def _tuned(
+    names: tuple[str, ...],
+    by: str | None,
+    shared: bool,
+    options: Mapping[str, Any],
+    frame: Frame,
+    value: float | None = None,
+) -> Smooth:
+    """Make a Gaussian process whose range is to be estimated, first in the middle of its bounds."""
+    low, high = bounds = range_bounds(*(frame.numbers[name] for name in names), names=names)
+    value = math.sqrt(low * high) if value is None else value
+    made = _smooth(names, by, shared, options, frame, value)
+    at = partial(_tuned, names, by, shared, options, frame)
+    return replace(made, tuning=Tuning(_label("s", names, by), value, bounds, at))
 
 
 def _smooth(
-    name: str,
+    names: tuple[str, ...],
     by: str | None,
-    basis: str,
-    k: int,
     shared: bool,
-    scaling: Scaling,
+    options: Mapping[str, Any],
     frame: Frame,
+    range: float | None = None,
 ) -> Smooth:
-    made = construct(frame.numbers[name], basis, k, scaling=scaling, name=name)
-    label, factor = f"s({name})", None
+    columns = {name: frame.numbers[name] for name in names}
+    basis = choice("basis", options["basis"], (*BASES, *OF_SEVERAL, "t2"))
+    kind, construct_as = ("t2", _tensor) if basis == "t2" else ("s", construct)
+    made = construct_as(columns, **options if range is None else {**options, "range": range})
+    label, factor = _label(kind, names, by), None
     if by is not None:
         ((factor,),) = (part.inputs for part in _parts(frame, [by]))
-        label = f"{label}:{by}"
-    text = _smooth_text(name, factor, bs=basis, k=k, shared=shared, scaling=scaling)
+    text = _smooth_text(kind, names, factor, {**options, "shared": shared})
     if shared:
         if factor is None:
             raise ValueError("shared=True is for the curves of the levels of by; name by, too")
         if factor.levels is None:
             raise ValueError(f"shared=True needs labels in by, and {factor.name} has numbers")
-        blocks = [SmoothPart(label, made.basis, to) for to in made.to_random]
-        return Smooth((), tuple(_blocks(factor.name, factor.levels, blocks, frame)), frame, text)
+        blocks = [
+            SmoothPart(label, made.basis, to, block=block)
+            for block, to in zip(made.blocks, made.to_random, strict=True)
+        ]
+        return Smooth((), tuple(_blocks(blocks, frame, factor)), frame, text)
     curves = [label]
     if factor is not None and factor.levels is not None:
         curves = [f"{label}[{level}]" for level in factor.levels]
@@ -974,21 +713,189 @@ def _smooth(
     fixed: list[SmoothPart] = []
     random: list[Group] = []
     for code, curve in enumerate(curves):
-        line, *blocks = (
-            SmoothPart(curve, made.basis, to, factor, code)
-            for to in (made.to_fixed, *made.to_random)
-        )
+        line = SmoothPart(curve, made.basis, made.to_fixed, factor, code)
+        blocks = [
+            replace(line, to=to, block=block)
+            for block, to in zip(made.blocks, made.to_random, strict=True)
+        ]
         fixed += [line] if line.names else []
-        random += _blocks(curve, np.array([curve]), blocks, frame)
+        random += _blocks(blocks, frame)
     return Smooth(tuple(fixed), tuple(random), frame, text)
 
 
-def _smooth_text(name: str, by: Input | None, **options: Any) -> str:
+def _label(kind: str, names: Sequence[str], by: str | None) -> str:
+    label = f"{kind}({', '.join(names)})"
+    return label if by is None else f"{label}:{by}"
+
+
+def _tensor(
+    columns: Mapping[str, FloatArray], basis: str, scaling: Scaling, **options: Any
+) -> Split:
+    """Make a tensor product, k for all covariates or for each."""
+    k = own_options(basis, **options).get("k", 5)
+    if len(columns) < 2:
+        raise ValueError(
+            f"basis 't2' takes two covariates or more, found {', '.join(columns)} alone; for a "
+            "curve use basis='cr'"
+        )
+    each = tuple(k) if isinstance(k, (tuple, list)) else (k,) * len(columns)
+    if len(each) != len(columns):
+        raise ValueError(
+            f"k has {len(each)} number(s), and basis 't2' {len(columns)} covariates, "
+            f"{' and '.join(columns)}; give one for each, or one for all"
+        )
+    return tensor(list(columns.values()), each, tuple(columns), scaling)
+
+
+def _blocks(
+    blocks: Iterable[SmoothPart], frame: Frame, factor: Input | None = None
+) -> Iterator[Group]:
+    """Yield random effects of one variance for each penalized block, or for each at all levels."""
+    for block in blocks:
+        name, levels = factor or Input(block.label, np.array([block.label]))
+        assert levels is not None
+        yield Group(name, levels, (block,), Scalar(len(block.names)), frame)
+
+
+def _smooth_text(
+    kind: str, names: Sequence[str], by: Input | None, options: Mapping[str, Any]
+) -> str:
     """Write a smooth as a formula does, with the options that are not the usual ones."""
-    usual = {"bs": "cs", "k": 10, "shared": False, "scaling": "norm"}
-    given = {option: value for option, value in options.items() if value != usual[option]}
-    written = [f'{o}="{v}"' if isinstance(v, str) else f"{o}={v}" for o, v in given.items()]
-    return f"s({', '.join([quoted(name), *([f'by={quoted(by.name)}'] if by else []), *written])})"
+    usual: dict[str, Any] = {"bs": "t2" if kind == "t2" else "cs", "k": None, "shared": False}
+    usual |= {"scaling": "norm", "period": None, "kernel": None, "range": None, "trend": True}
+    named = {"bs" if option == "basis" else option: value for option, value in options.items()}
+    parts = [quoted(name) for name in names] + ([f"by={quoted(by.name)}"] if by else [])
+    parts += [f"{o}={_literal(named[o])}" for o in usual if named[o] != usual[o]]
+    return f"{kind}({', '.join(parts)})"
+
+
+def _literal(value: Any) -> str:
+    """Write the value of an option."""
+    if isinstance(value, str):
+        return f'"{value}"'
+    if isinstance(value, (tuple, list)):
+        return f"c({', '.join(map(_literal, value))})"
+    return str(value)
+
+
+def penalized(
+    name: str,
+    Z: ArrayLike,
+    S: ArrayLike,
+    predict: Callable[[Any], ArrayLike] | None = None,
+) -> Smooth:
+    """Make a term of a design and a penalty: the term of which all others are cases.
+
+    Its part of the linear predictor is Z b with the penalty lambda b'Sb: b ~ N(0, tau^2 S^-) with
+    lambda = sigma^2 / tau^2, and free where S is zero. If what is free can make a constant over the
+    rows, the term sums to zero over them, as smooths do, and the constant is the intercept's.
+
+    Parameters
+    ----------
+    name : str
+        What the term is called.
+    Z : array_like, shape (n, k)
+        Design: a row for each observation.
+    S : array_like, shape (k, k)
+        Penalty, symmetric and positive semidefinite. It is not scaled.
+    predict : callable, optional
+        Makes the columns of Z for other data, of shape (m, k), from what `Fit.predict` is given,
+        or from the grid that `Fit.smooth` is given.
+
+    Returns
+    -------
+    Smooth
+        A term for `lmm`.
+
+    Raises
+    ------
+    ValueError
+        If `name` is no text, Z and S do not fit together or are not finite, S is not symmetric,
+        has a negative eigenvalue or is zero.
+
+    References
+    ----------
+    Ruppert, Wand and Carroll (2003), Semiparametric Regression, section 4.9; Wood (2017), section
+    5.8.
+
+    Examples
+    --------
+    >>> import mixedsmooth as ms
+    >>> mcycle = ms.load_mcycle()
+    >>> def kinks(data):
+    ...     return np.maximum(np.subtract.outer(np.asarray(data["time"]), np.arange(5, 55, 5)), 0)
+    >>> term = penalized("kinks", kinks({"time": mcycle.time}), np.eye(10), predict=kinks)
+    >>> fit = ms.lmm(mcycle.accel, ms.linear(time=mcycle.time), term)
+    >>> fit.predict({"time": [10.0, 20.0, 30.0]}).round(1)
+    array([   1.1, -128.1,   43.4])
+    """
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"name must be the name of the term, found {name!r:.60}")
+    columns = _columns_of_matrix("Z", Z)
+    k = len(columns)
+    root = _root_of_penalty(as_matrix("S", S), k)
+    names = tuple(f"{name}.{j + 1}" for j in range(k))
+    design = Design(name, k, None if predict is None else a_callable("predict", predict))
+    read = [(of, number_column, column) for of, column in zip(names, columns, strict=True)]
+    return _made(read, partial(_penalized, names, design, root))
+
+
+def _columns_of_matrix(name: str, values: Any) -> list[Any]:
+    """Columns of a matrix, which may miss values; of a data frame, with its index."""
+    if hasattr(values, "iloc"):
+        return [values.iloc[:, j] for j in range(values.shape[1])]
+    matrix = values if isinstance(values, np.ndarray) else np.asarray(values)
+    if matrix.ndim != 2 or not matrix.size:
+        raise ValueError(
+            f"{name} must be a matrix, a row for each observation, found shape {matrix.shape}"
+        )
+    return list(matrix.T)
+
+
+def _root_of_penalty(S: FloatArray, k: int) -> FloatArray:
+    """E with S = E'E, a row for each direction that is penalized."""
+    if S.shape != (k, k):
+        raise ValueError(f"S must be {k} x {k}, as Z has {k} columns, found shape {S.shape}")
+    if np.abs(S - S.T).max() > ROUNDED * np.abs(S).max():
+        raise ValueError("S must be symmetric; give (S + S.T) / 2 if that is what is meant")
+    e, V = np.linalg.eigh((S + S.T) / 2)
+    if e[0] < -ROUNDED * np.abs(e).max():
+        raise ValueError(
+            f"S must be positive semidefinite, and its smallest eigenvalue is {e[0]:.3g}, its "
+            f"largest {e[-1]:.3g}"
+        )
+    penalized = e > UNPENALIZED * e[-1]
+    if not penalized.any():
+        raise ValueError("S is zero, so that nothing is penalized; use linear()")
+    return np.asarray((V[:, penalized] * np.sqrt(e[penalized])).T)
+
+
+def _penalized(names: tuple[str, ...], design: Design, root: FloatArray, frame: Frame) -> Smooth:
+    columns = [frame.numbers[name] for name in names]
+    Z = np.column_stack(columns)
+    # what E b = 0 leaves free
+    free = Z @ scipy.linalg.null_space(root, rcond=ROUNDED)
+    ones = np.ones(frame.n)
+    left = ones - free @ np.linalg.lstsq(free, ones)[0] if free.size else ones
+    basis = Basis(
+        "penalized",
+        names,
+        knots=np.empty(0),
+        domain=((-np.inf, np.inf),) * len(names),
+        root=root,
+        evaluate=_side_by_side,
+        centered=bool(np.linalg.norm(left) <= ROUNDED * np.sqrt(frame.n)),
+        scaled=False,
+    )
+    made = split(basis, *columns)
+    frame = replace(frame, made={name: ColumnOf(design, j) for j, name in enumerate(names)})
+    line = SmoothPart(design.name, basis, made.to_fixed)
+    blocks = [replace(line, to=to) for to in made.to_random]
+    return Smooth((line,) if line.names else (), tuple(_blocks(blocks, frame)), frame, None)
+
+
+def _side_by_side(*columns: FloatArray) -> FloatArray:
+    return np.column_stack(columns)
 
 
 def labels(values: ArrayLike, *, first: Any) -> "LabelColumn | pd.Series":
@@ -1039,13 +946,6 @@ def labels(values: ArrayLike, *, first: Any) -> "LabelColumn | pd.Series":
     return pd.Series(categories, index=index, name=getattr(values, "name", None))
 
 
-def _blocks(
-    factor: str, levels: NDArray[Any], blocks: Sequence[SmoothPart], frame: Frame
-) -> list[Group]:
-    """Random effects of one variance for each penalized block of a smooth."""
-    return [Group(factor, levels, (block,), Scalar(len(block.names)), frame) for block in blocks]
-
-
 # ---- terms as a formula ----
 
 
@@ -1084,6 +984,8 @@ def written(terms: Sequence[Term]) -> str | None:
 
 
 def _group_text(term: Group) -> str | None:
+    if term.is_field:
+        return None
     correlated = isinstance(term.covariance, Full)
     if not correlated and any(len(part.names) > 1 for part in term.parts):
         return None  # within || a formula has no labels
@@ -1139,7 +1041,7 @@ def _made(columns: Iterable[tuple[str, Check, ArrayLike]], make: Callable[[Frame
         indexes.append((name, index_of(values)))
         if levels is None:
             column = frozen(column)
-            _same(name, numbers.setdefault(name, column), column)
+            same_column(name, numbers.setdefault(name, column), column)
         else:
             labels[name] = Labels(column, levels)
         if not complete:
