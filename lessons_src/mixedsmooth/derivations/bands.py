@@ -1,4 +1,4 @@
-"""How sure is a curve? Point by point, on average, and everywhere at once (chapter 12).
+"""How sure is a curve? Point by point, on average, and everywhere at once (chapter 13).
 
 A curve is f(x) = l(x)'a with the coefficients a = (beta, b), where b ~ N(0, tau^2 I). With the
 variances known,

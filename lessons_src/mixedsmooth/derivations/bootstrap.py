@@ -1,4 +1,4 @@
-"""The parametric bootstrap, and how far a prediction may be off (chapter 12).
+"""The parametric bootstrap, and how far a prediction may be off (chapter 13).
 
 The fitted model y = X beta + Z b + e with b ~ N(0, sigma^2 Lambda Lambda') and e ~ N(0, sigma^2 I)
 is taken for the truth: responses are drawn from it, and the model is fitted to each. What the

@@ -1,4 +1,4 @@
-"""A variance at the edge of what it can be: the test that it is zero (chapter 12).
+"""A variance at the edge of what it can be: the test that it is zero (chapter 13).
 
 The model is y = X beta + Z b + e, b ~ N(0, lambda sigma^2 I) and e ~ N(0, sigma^2 I). Is lambda
 zero? The restricted likelihood-ratio statistic RLRT is the fall of the restricted deviance from

@@ -1,4 +1,4 @@
-"""Degrees of freedom as matched moments, with dense matrices (chapter 12).
+"""Degrees of freedom as matched moments, with dense matrices (chapter 13).
 
 The model is y ~ N(X beta, V) with V linear in its parameters,
 

@@ -1,4 +1,4 @@
-"""A Gibbs sampler for the linear mixed model: the posterior, draw by draw (chapter 12).
+"""A Gibbs sampler for the linear mixed model: the posterior, draw by draw (chapter 13).
 
 The model is y = X beta + Z b + e with e ~ N(0, sigma^2 I) and, in each of J groups, k effects
 b_j ~ N(0, Sigma). A posterior needs priors::

@@ -1,4 +1,4 @@
-"""Profiles of the deviance (chapter 12).
+"""Profiles of the deviance (chapter 13).
 
 The model is y ~ N(X beta, V) with V = Z (I kron S) Z' + sigma^2 I. The k effects of a level have
 the covariance S. A reader's parameters phi are the standard deviations and correlations in S, then
