@@ -25,9 +25,13 @@ FloatArray = NDArray[np.float64]
 WIDTH, HEIGHT = 440, 320  # of the picture, in units of its viewBox
 TOP, RIGHT, BOTTOM = 12, 14, 46  # margins around the window of the data
 ROW = 18  # height of one row of `explorable_rows`
+DISC = 17  # radius of the largest disc of `explorable_map`
 
 # the blue of the book's figures, darker in dark text's company and lighter in light text's
 BLUE = "stroke:currentColor;stroke:color-mix(in srgb,#0072B2 70%,currentColor)"
+FILLED = (
+    f"{BLUE};fill:currentColor;fill:color-mix(in srgb,#0072B2 70%,currentColor);fill-opacity:.25"
+)
 
 # Each picture on the page is set up once. The slider speaks for itself by aria-valuetext, so the
 # text beside it need not be announced a second time.
@@ -56,7 +60,7 @@ style="display:block;width:100%;height:auto" fill="none">\
 <title>{title}</title><desc>{description}</desc>
 <g font-size="14" font-family="sans-serif" fill="currentColor">{standing}</g>
 <path class="moving" transform="scale(.1)" stroke-width="{stroke}" \
-stroke-linecap="round" stroke-linejoin="round" style="{blue}" d="{path}"/></svg>
+stroke-linecap="round" stroke-linejoin="round" style="{look}" d="{path}"/></svg>
 <label style="display:block">{label} \
 <input type="range" min="0" max="{last}" step="1" value="{start}" \
 aria-valuetext="{now}" autocomplete="off" disabled="disabled" \
@@ -260,6 +264,101 @@ def explorable_rows(
     )
 
 
+def explorable_map(
+    outlines: ArrayLike,
+    at: ArrayLike,
+    fixed: ArrayLike,
+    moving: ArrayLike,
+    values: ArrayLike,
+    *,
+    size: str,
+    label: str,
+    captions: Sequence[str] | None = None,
+    start: int = 0,
+    description: str | None = None,
+) -> Explorable:
+    """Make a map with a ring that stays and a disc that changes with a slider in each district.
+
+    Parameters
+    ----------
+    outlines : array_like, shape (m, 2)
+        Corners of the districts as (x, y), with a row of NaN between two outlines.
+    at : array_like, shape (k, 2)
+        Where the rings and discs stand, in the same unit.
+    fixed : array_like, shape (k,)
+        What the areas of the rings show, zero or positive.
+    moving : array_like, shape (f, k)
+        Likewise of the discs, one frame a row.
+    values : array_like, shape (f,)
+        Value of the slider at each frame.
+    size : str
+        What the areas mean, with the unit.
+    label : str
+        Name of the slider.
+    captions : sequence of str, length f, optional
+        What is told at each frame, on the page and to a screen reader; default ``label = value``.
+    start : int
+        Number of the frame that is shown first, from 0.
+    description : str, optional
+        What the picture shows, for somebody who cannot see it; default: what the areas mean.
+
+    Returns
+    -------
+    Explorable
+        The last expression of a notebook's cell shows it.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, `fixed` or `moving` has a negative number or nothing else than zeros, a
+        value is not finite, there are fewer than two frames, or `start` is no frame.
+
+    Examples
+    --------
+    >>> square = [[0, 0], [0, 1], [1, 1], [1, 0]]
+    >>> print(explorable_map(square, [[0.5, 0.5]], [4], [[4], [3]], [0, 1], size="rate",
+    ...                      label="strength"))
+    strength: 2 frames, from strength = 0 to strength = 1; starts at strength = 0
+    """
+    values = _two_or_more("values", values)
+    corners: FloatArray = np.asarray(outlines, dtype=np.float64)
+    if corners.ndim != 2 or corners.shape[1] != 2:
+        raise ValueError(f"outlines must have two columns, x and y, found shape {corners.shape}")
+    gaps = np.flatnonzero(np.isnan(corners).all(axis=1))
+    filled = as_matrix("outlines", np.delete(corners, gaps, axis=0))
+    parts = [part for part in np.split(filled, gaps - np.arange(len(gaps))) if len(part)]
+    fixed = as_vector("fixed", fixed)
+    moving = _frames("moving", moving, len(values), len(fixed), "district")
+    centers = as_matrix("at", at)
+    if centers.shape != (len(fixed), 2):
+        give = f"{len(fixed)} rows, one for each ring, and two columns, x and y"
+        raise ValueError(f"at has shape {centers.shape}; give {give}")
+    areas = np.vstack([fixed, moving])
+    if areas.min() < 0 or areas.max() == 0:
+        found = f"found {areas.min():g} to {areas.max():g}"
+        raise ValueError(f"fixed and moving are shown as areas; give positive numbers, {found}")
+    x_limits, y_limits = (_limits(column) for column in filled.T)
+    scale = (WIDTH - 2 * RIGHT) / np.ptp(x_limits)
+    window = _Window(x_limits, y_limits, RIGHT, TOP + round(scale * np.ptp(y_limits)) + BOTTOM)
+    across, down = window.x(centers[:, 0]), window.y(centers[:, 1])
+    radii = DISC * np.sqrt(areas / areas.max())
+    return _explorable(
+        [_discs(across, down, r) for r in radii[1:]],
+        "".join(_outline(window, part) for part in parts)
+        + "".join(_ring(*ring) for ring in zip(across, down, radii[0], strict=True))
+        + _size_key(window, size, float(areas.max())),
+        window,
+        stroke_width=20,
+        title=f"Map of {size}",
+        description=description
+        or f"{len(fixed)} rings that stay and discs that change with the slider {label}.",
+        label=label,
+        captions=_captions(captions, label, values),
+        start=start,
+        look=FILLED,
+    )
+
+
 # ---- from data to the picture's coordinates ----
 
 
@@ -304,6 +403,14 @@ def _line(window: _Window, x: FloatArray, y: FloatArray) -> str:
 def _dots(window: _Window, x: FloatArray, y: FloatArray) -> str:
     """Path of strokes without length, which round caps make dots."""
     return "".join(f"M{across} {down}h1" for across, down in window.tenths(x, y))
+
+
+def _discs(across: FloatArray, down: FloatArray, radii: FloatArray) -> str:
+    """Path of circles in tenths of a unit: each is two half turns."""
+    tenths = np.rint(10 * np.column_stack([across, down, radii])).astype(int)
+    return "".join(
+        f"M{x - r} {y}a{r} {r} 0 1 0 {2 * r} 0a{r} {r} 0 1 0 {-2 * r} 0" for x, y, r in tenths
+    )
 
 
 # ---- what stays ----
@@ -357,12 +464,32 @@ def _row_names(window: _Window, rows: Sequence[str], at: FloatArray) -> str:
     return "".join(names)
 
 
+def _ring(x: float, y: float, radius: float = 4.5) -> str:
+    circle = f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}" fill="none" '
+    return circle + 'stroke="currentColor" stroke-width="1.3"/>'
+
+
 def _rings(window: _Window, points: FloatArray) -> str:
-    return "".join(
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" '
-        'fill="none" stroke="currentColor" stroke-width="1.3"/>'
-        for x, y in zip(window.x(points[:, 0]), window.y(points[:, 1]), strict=True)
-    )
+    places = zip(window.x(points[:, 0]), window.y(points[:, 1]), strict=True)
+    return "".join(_ring(x, y) for x, y in places)
+
+
+def _outline(window: _Window, corners: FloatArray) -> str:
+    steps = " ".join(f"{x / 10:g} {y / 10:g}" for x, y in window.tenths(*corners.T))
+    return f'<path d="M{steps}z" fill="none" stroke="currentColor" stroke-opacity=".35"/>'
+
+
+def _size_key(window: _Window, size: str, largest: float) -> str:
+    """Two rings below the map, with their numbers, and what the areas mean."""
+    middle, parts = window.height - BOTTOM / 2 + 4, []
+    numbers = [tick for tick in MaxNLocator(nbins=4).tick_values(0, largest) if tick <= largest]
+    at = float(RIGHT)
+    for number in (numbers[1], numbers[-1]):
+        radius = DISC * (number / largest) ** 0.5
+        parts += [_ring(at + radius, middle, radius)]
+        parts += [_text(at + 2 * radius + 5, middle + 4.5, "start", f"{number:g}")]
+        at += 2 * radius + 5 + 10 * len(f"{number:g}") + 8
+    return "".join([*parts, _text(at, middle + 4.5, "start", size)])
 
 
 # ---- the whole ----
@@ -379,6 +506,7 @@ def _explorable(
     label: str,
     captions: tuple[str, ...],
     start: int,
+    look: str = BLUE,
 ) -> Explorable:
     last = len(captions) - 1
     if not 0 <= start <= last:
@@ -388,7 +516,7 @@ def _explorable(
     frames = json.dumps(pairs, ensure_ascii=False, separators=(",", ":"))
     words = {"label": label, "title": title, "description": description, "frames": frames}
     words = {name: escape(text) for name, text in (words | {"now": captions[start]}).items()}
-    size = {"width": WIDTH, "height": window.height, "stroke": stroke_width, "blue": BLUE}
+    size = {"width": WIDTH, "height": window.height, "stroke": stroke_width, "look": look}
     drawn = {"standing": standing, "path": paths[start]}
     slider = {"last": last, "start": start, "script": SCRIPT}
     return Explorable(label, captions, start, PICTURE.format(**words, **size, **drawn, **slider))

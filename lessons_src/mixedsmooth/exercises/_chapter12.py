@@ -1,680 +1,650 @@
 """Answers to the exercises of chapter 12."""
 
+import warnings
 from functools import cache
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
+from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import brentq, minimize_scalar
-from scipy.special import chdtrc, fdtr, fdtri, gammainc, nctdtr, ndtr, ndtri, stdtrit
+from scipy.special import chdtrc
 
-from mixedsmooth import Fit, group, linear, lmm
-from mixedsmooth.datasets import load_dyestuff, load_pastes
-from mixedsmooth.derivations.design import grouping_columns
-from mixedsmooth.derivations.henderson import prediction_error_covariance
-from mixedsmooth.exercises._common import sleep_study, sums_of_squares
+from mixedsmooth import Fit, group, linear, lmm, neighbours, penalized, smooth
+from mixedsmooth.datasets import (
+    load_bodyfat,
+    load_co2,
+    load_columbus,
+    load_ethanol,
+    load_mcycle,
+    load_meuse,
+)
+from mixedsmooth.derivations.gaussian_process import distances
+from mixedsmooth.derivations.markov_field import relationship_by_recursion, relationship_inverse
+from mixedsmooth.derivations.tensor import fit_blocks, margin, surface
+from mixedsmooth.exercises._common import least_squares
 from mixedsmooth.exercises._diagnosis import FloatArray
 from mixedsmooth.exercises._registry import Solution, exercise
+from mixedsmooth.kernels import correlation
+from mixedsmooth.model.bases import cr
+from mixedsmooth.model.smooths import construct
 
-Likelihood: TypeAlias = Literal["ML", "REML"]
+_bodyfat, _co2, _columbus = cache(load_bodyfat), cache(load_co2), cache(load_columbus)
+_ethanol, _meuse = cache(load_ethanol), cache(load_meuse)
 
-_pastes = cache(load_pastes)
 
+class _OneTerm(NamedTuple):
+    """Fit of y = X beta + Z b + e with b ~ N(0, tau^2 I), by a search for one ratio."""
 
-class _OneWay(NamedTuple):
-    """A balanced one-way layout: J groups with m rows each, and its sums of squares."""
-
-    J: int
-    m: int
-    between: float
-    within: float
+    ratio: float  # tau^2 / sigma^2
+    sigma: float
+    beta: FloatArray
+    b: FloatArray
+    edf: float  # without the columns of X
+    criterion: float
 
     @property
-    def ratio(self) -> float:
-        """Mean square between over mean square within, the F of the analysis of variance."""
-        return self.between / (self.J - 1) / (self.within / (self.J * (self.m - 1)))
-
-    def variances(self, df: int) -> tuple[float, float]:
-        """Estimates of tau^2 and sigma^2; df is J by ML, J - 1 by REML."""
-        s2 = self.within / (self.J * (self.m - 1))
-        return (self.between / df - s2) / self.m, s2
+    def variance(self) -> float:
+        """The variance tau^2 of the effects."""
+        return self.ratio * self.sigma**2
 
 
-@cache
-def _dyestuff() -> _OneWay:
-    """Six batches with five samples each."""
-    dye = load_dyestuff()
-    return _OneWay(6, 5, *sums_of_squares(dye.grams.astype(float), dye.batch))
+def _fit_one(
+    y: FloatArray, X: FloatArray, Z: FloatArray, method: Literal["ML", "REML"] = "REML"
+) -> _OneTerm:
+    """Fit a model with one variance, dense, without the engine."""
+    n, p = X.shape
+    df = n if method == "ML" else n - p
 
-
-@cache
-def _cask_means() -> _OneWay:
-    """Ten batches with the means of three casks each."""
-    pastes = _pastes()
-    means, batch = pastes.strength.reshape(30, 2).mean(axis=1), pastes.batch[::2]
-    return _OneWay(10, 3, *sums_of_squares(means, batch))
-
-
-def _slopes(keep: NDArray[np.bool_], method: Likelihood = "REML") -> Fit:
-    """Fit a line for each driver to some rows of the sleep study."""
-    sleep = sleep_study()
-    days, subject = sleep.days[keep], sleep.subject[keep]
-    drivers = group(subject=subject, days=days)
-    return lmm(sleep.reaction[keep], linear(days=days), drivers, method=method)
-
-
-@cache
-def _lines() -> Fit:
-    """Fit a line for each driver to all rows."""
-    return _slopes(np.ones(180, dtype=bool))
-
-
-def _wald(layout: _OneWay, z: float) -> list[float]:
-    """Wald's interval of tau by ML."""
-    J, m, (t2, s2) = layout.J, layout.m, layout.variances(layout.J)
-    tau, w2 = np.sqrt(t2), s2 + m * t2
-    # Var(tau^2) = (2 omega^4 / J + 2 sigma^4 / (J (m - 1))) / m^2, and Var(tau) by the slope
-    se = np.sqrt(2 * w2**2 / J + 2 * s2**2 / (J * (m - 1))) / m / (2 * tau)
-    return [float(tau - z * se), float(tau + z * se)]
-
-
-def _profile(layout: _OneWay, z: float, method: Likelihood = "ML") -> list[float]:
-    """The interval of tau by the profile of a likelihood."""
-    J, m, between, within = layout
-    df = J if method == "ML" else J - 1
-
-    def deviance(tau: float) -> float:
-        # the smallest over the variance of the error, up to a constant
-        def of(log_s2: float) -> float:
-            s2 = np.exp(log_s2)
-            w2 = s2 + m * tau**2
-            return float(J * (m - 1) * log_s2 + within / s2 + df * np.log(w2) + between / w2)
-
-        return float(minimize_scalar(of, bounds=(-4, 8), method="bounded").fun)
-
-    tau = float(np.sqrt(layout.variances(df)[0]))
-
-    def excess(at: float) -> float:
-        return deviance(at) - deviance(tau) - z**2
-
-    lower = brentq(excess, 0, tau) if excess(0) > 0 else 0.0
-    return [lower, brentq(excess, tau, 20 * tau)]
-
-
-@exercise("12.1", "Two intervals for ten batches", quantity="standard deviation")
-def _two_intervals() -> Solution:
-    """Four numbers: the ends of Wald's interval, the ends of the profile's."""
-    # Casks are told apart from measurements by the measurements alone, so that for the batches it
-    # is the same to have the mean of each cask as a row.
-    casks, z = _cask_means(), float(-ndtri(0.025))
-    pastes = _pastes()
-    no_casks = _OneWay(10, 6, *sums_of_squares(pastes.strength, pastes.batch))
-    both = group(sample=pastes.sample), group(batch=pastes.batch)
-    fit, name = lmm(pastes.strength, *both, method="ML"), "sd (Intercept) | sample"
-    of_casks = [*fit.confint(kind="wald")[name], *fit.confint()[name]]
-    right = [*_wald(casks, z), *_profile(casks, z)]
-    mistakes = {
-        "this is the level of 90 %": [*_wald(casks, -ndtri(0.05)), *_profile(casks, -ndtri(0.05))],
-        "this is the level of 99 %": [
-            *_wald(casks, -ndtri(0.005)),
-            *_profile(casks, -ndtri(0.005)),
-        ],
-        "the deviance may rise by 1.96 squared, not by 1.96": [
-            *right[:2],
-            *_profile(casks, np.sqrt(z)),
-        ],
-        "Wald's lower end is what the formula says, even if that is impossible": [0.0, *right[1:]],
-        "the profile's lower end is where the values end, at zero": [*right[:2], *right[::3]],
-        "the profile first; Wald's interval is wanted before it": [*right[2:], *right[:2]],
-        "this is the profile of the restricted likelihood": [
-            *right[:2],
-            *_profile(casks, z, method="REML"),
-        ],
-        "these are the intervals for casks; those for batches are wanted": of_casks,
-        "casks have a variance, too: batches and casks are both in the model": [
-            *_wald(no_casks, z),
-            *_profile(no_casks, z),
-        ],
-    }
-    return Solution(right, mistakes)
-
-
-@exercise("12.2", "Do batches differ, beyond their casks?")
-def _casks() -> Solution:
-    """Three numbers: the statistic, its p-value by chi-squared with 1 df, that of the mixture."""
-    pastes = _pastes()
-
-    def answer(method: Likelihood) -> list[float]:
-        small, large = (
-            lmm(pastes.strength, *terms, method=method).criterion
-            for terms in (
-                (group(sample=pastes.sample),),
-                (group(sample=pastes.sample), group(batch=pastes.batch)),
-            )
+    def at(log_ratio: float) -> _OneTerm:
+        ratio = float(np.exp(log_ratio))
+        root = cho_factor(np.eye(n) + ratio * Z @ Z.T, lower=True)
+        VX, Vy = cho_solve(root, X), cho_solve(root, y)
+        beta = np.linalg.solve(X.T @ VX, X.T @ Vy)
+        Vr = Vy - VX @ beta
+        s2 = float((y - X @ beta) @ Vr) / df
+        log_det = 2 * float(np.log(np.diag(root[0])).sum())
+        if method == "REML":
+            log_det += float(np.linalg.slogdet(X.T @ VX)[1])
+        # trace of the hat matrix I - P, P = V^-1 - V^-1 X (X' V^-1 X)^-1 X' V^-1
+        trace_P = np.trace(cho_solve(root, np.eye(n))) - np.trace(
+            np.linalg.solve(X.T @ VX, VX.T @ VX)
         )
-        p = float(chdtrc(1, small - large))
-        return [small - large, p, p / 2]
+        criterion = log_det + df * (1 + np.log(2 * np.pi * s2))
+        b = ratio * Z.T @ Vr
+        return _OneTerm(ratio, s2**0.5, beta, b, float(n - trace_P - p), float(criterion))
 
-    right = answer("ML")
-    statistic, p, _ = right
-    two = float(chdtrc(2, statistic))
+    grid = np.linspace(-12, 12, 25)
+    best = grid[int(np.argmin([at(v).criterion for v in grid]))]
+    found = minimize_scalar(
+        lambda v: at(v).criterion,
+        bounds=(best - 1, best + 1),
+        method="bounded",
+        options={"xatol": 1e-9},
+    )
+    return at(float(found.x))
+
+
+def _ones(n: int) -> FloatArray:
+    return np.ones((n, 1))
+
+
+@exercise("12.1", "Slopes drawn from one distribution")
+def _ridge() -> Solution:
+    """Four numbers: lambda, EDF without the intercept, slopes of waist and hip in kg per cm."""
+    women = _bodyfat()
+    y = women.dexfat
+    four = np.column_stack([women.waistcirc, women.hipcirc, women.elbowbreadth, women.kneebreadth])
+    more = np.column_stack([women.anthro3a, women.anthro3b, women.anthro3c, women.anthro4])
+
+    def answer(
+        columns: FloatArray, method: Literal["ML", "REML"] = "REML", sds: ArrayLike | None = None
+    ) -> list[float]:
+        sd = columns.std(axis=0) if sds is None else np.asarray(sds)
+        fit = _fit_one(y, _ones(len(y)), (columns - columns.mean(axis=0)) / sd, method)
+        return [1 / fit.ratio, fit.edf, *(fit.b / sd)[:2]]
+
+    right = answer(four)
+    lam, edf, *slopes = right
+    sd = four.std(axis=0)
+    plain = least_squares(y, np.column_stack([_ones(len(y)), four]))
     mistakes = {
-        "these are the fits by REML": answer("REML"),
-        "the statistic is the change of the deviance, twice that of the log-likelihood": [
-            statistic / 2,
-            float(chdtrc(1, statistic / 2)),
-            float(chdtrc(1, statistic / 2)) / 2,
+        "these slopes are for a standard deviation; divide by it for a cm": [
+            lam,
+            edf,
+            *(slopes * sd[:2]),
         ],
-        "the mixture halves the p-value: zero has the other half": [statistic, p, 2 * p],
-        "the mixture is of 0 and 1 degrees of freedom, not of 1 and 2": [
-            statistic,
-            p,
-            (p + two) / 2,
+        "these slopes are multiplied by the standard deviation, and must be divided by it": [
+            lam,
+            edf,
+            *(slopes * sd[:2] ** 2),
         ],
-        "one variance more is one degree of freedom": [statistic, two, two / 2],
-        "the p-value is the area above the statistic": [statistic, 1 - p, (1 - p) / 2],
+        "the intercept is not counted": [lam, edf + 1, *slopes],
+        "lambda is sigma^2 / tau^2, not its inverse": [1 / lam, edf, *slopes],
+        "lambda is the ratio of variances, not of standard deviations": [lam**0.5, edf, *slopes],
+        "these are all eight measurements; four are wanted": answer(np.column_stack([four, more])),
+        "these are the fits by ML": answer(four, "ML"),
+        "the columns are to be scaled": answer(four, sds=np.ones(4)),
+        "divide by the standard deviation with n below, as the chapter does": answer(
+            four, sds=four.std(axis=0, ddof=1)
+        ),
+        "these slopes are those of least squares": [lam, edf, *plain[1:3]],
+        "these slopes are those of elbow and knee": [
+            lam,
+            edf,
+            *answer(four[:, [2, 3, 0, 1]])[2:],
+        ],
     }
     return Solution(right, mistakes)
 
 
-@exercise("12.3", "The atom")
-def _atom() -> Solution:
-    """Four probabilities and a whole number.
+Slopes = Literal["varying", "forgotten", "one", "ML"]
 
-    By REML and by ML with 10 groups, by REML and by ML with 100 groups; then a number of groups.
-    """
-    m, ratio = 3, 1 + 3 / 9
 
-    def atom(J: int, method: str, ratio: float = 1.0) -> float:
-        limit = J / (J - 1) if method == "ML" else 1.0
-        return float(fdtr(J - 1, J * (m - 1), limit / ratio))
+@cache
+def _fit_ethanol(kind: Slopes) -> Fit:
+    """Fit a slope of compression that varies, is one for all, or lacks its linear term."""
+    runs = _ethanol()
+    c, x = runs.compression, runs.equivalence
+    level = smooth(equivalence=x, basis="cr", k=10)
+    slope = smooth(equivalence=x, basis="cr", k=10, by={"compression": c})
+    terms = {
+        "forgotten": (level, slope),
+        "one": (linear(compression=c), level),
+    }.get(kind, (linear(compression=c), level, slope))
+    with warnings.catch_warnings():  # the forgotten line is meant here
+        warnings.simplefilter("ignore", UserWarning)
+        return lmm(runs.nox, *terms, method="ML" if kind == "ML" else "REML")
 
-    def needed(ratio: float, method: str = "REML", below: float = 0.05) -> int:
-        J = 2
-        while atom(J, method, ratio) >= below:
-            J += 1
-        return J
 
-    right = [*(atom(J, method) for J in (10, 100) for method in ("REML", "ML")), needed(ratio)]
-    inside = [float(fdtr(J - 1, J * m - 1, c)) for J in (10, 100) for c in (1.0, J / (J - 1))]
-    chi_squared = [float(gammainc((J - 1) / 2, c / 2)) for J in (10, 100) for c in (J - 1, J)]
+def _slopes_of_compression(kind: Slopes) -> list[float]:
+    """By how much NOx rises from compression 12 to 13, at three equivalence ratios."""
+    fit, at = _fit_ethanol(kind), np.array([0.7, 0.9, 1.1])
+    low, high = (
+        fit.predict({"equivalence": at, "compression": np.full(3, level)}) for level in (12.0, 13.0)
+    )
+    return [float(v) for v in high - low]
+
+
+@exercise("12.2", "What compression does, and where")
+def _varying() -> Solution:
+    """Three slopes, at 0.7, 0.9 and 1.1, in μg/J per unit of compression."""
+    right = np.array(_slopes_of_compression("varying"))
+    average = _fit_ethanol("varying").beta[1]
     mistakes = {
-        "these are probabilities that it is not zero": [*(1 - p for p in right[:4]), right[4]],
-        "for REML the bound of F is 1, for ML it is J / (J - 1)": [
-            *(right[i] for i in (0, 0, 2, 2)),
-            right[4],
-        ],
-        "REML and ML are exchanged": [*(right[i] for i in (1, 0, 3, 2)), right[4]],
-        "one half is the limit for many groups; here the exact probabilities are wanted": [
-            *[0.5] * 4,
-            right[4],
-        ],
-        "within groups there are J (m - 1) degrees of freedom": [*inside, right[4]],
-        "the number of groups is wanted for REML": [*right[:4], needed(ratio, "ML")],
-        "one group fewer is not enough: below 5 % is wanted": [*right[:4], right[4] - 1],
-        "one group fewer is enough: the least number is wanted": [*right[:4], right[4] + 1],
-        "groups are wanted, not rows": [*right[:4], m * right[4]],
-        "F is multiplied by 1 + m tau^2 / sigma^2, with the ratio of the variances": [
-            *right[:4],
-            needed(1 + m / 3),
-        ],
-        "F is multiplied by 1 + m tau^2 / sigma^2, with m rows in each group": [
-            *right[:4],
-            needed(1 + 1 / 9),
-        ],
-        "one tenth of the variance is one ninth of the other variance": [
-            *right[:4],
-            needed(1 + m / 10),
-        ],
-        "the number of groups is wanted for 5 %, not for 10 %": [
-            *right[:4],
-            needed(ratio, below=0.1),
-        ],
-        "the mean square within varies, too: an F, and no chi-squared": [*chi_squared, right[4]],
+        "these are the values of f_1; the average slope is to be added": right - average,
+        "the average slope is added twice": right + average,
+        "these are from the fit that forgot the linear term": _slopes_of_compression("forgotten"),
+        "this is the fit with one slope for all equivalence ratios": _slopes_of_compression("one"),
+        "these are from the fit by ML": _slopes_of_compression("ML"),
     }
     return Solution(right, mistakes)
 
 
-@exercise("12.4", "Two mean squares", points=2)
-def _degrees() -> Solution:
-    """Three numbers of degrees of freedom: of the slope, of day 4.5, of day 0."""
-    sleep = sleep_study()
-    days = sleep.days.reshape(18, 10)[0]
-    x, spread = days.mean(), float(np.sum((days - days.mean()) ** 2))
-    y = sleep.reaction.reshape(18, 10)
-    between = 10 * float(np.sum((y.mean(axis=1) - y.mean()) ** 2))
-    slope = float((y.mean(axis=0) - y.mean()) @ (days - x)) / spread
-    left = y - y.mean(axis=1, keepdims=True) - slope * (days - x)
-    within = float(np.sum(left**2))
+def _degrees_on_the_map(degrees: float, basis: Literal["tp", "t2"], k: int) -> float:
+    """EDF of a smooth of the coordinates alone, after a turn of the map."""
+    soil, turn = _meuse(), np.radians(degrees)
+    east = np.cos(turn) * soil.x - np.sin(turn) * soil.y
+    north = np.sin(turn) * soil.x + np.cos(turn) * soil.y
+    # dense, without the engine
+    y = np.log(soil.zinc)
+    if basis == "t2":
+        margins = (margin(cr(v, k).columns(v), cr(v, k).S) for v in (east, north))
+        return 4 + float(fit_blocks(y, surface(*margins)).edf.sum())
+    made = construct({"x": east, "y": north}, "tp", k=k)
+    X = np.column_stack([_ones(len(y)), made.fixed(east, north)])
+    return float(X.shape[1]) + _fit_one(y, X, made.random(east, north)).edf
 
-    def df(
-        power: int, dfs: tuple[int, int] = (17, 161), *, ml: bool = False, x: float = x
-    ) -> float:
-        # Var(mean) = omega^2 / 180, Var(slope) = sigma^2 / (18 spread)
-        of_mean, of_slope = between / 17 / 180, x**2 * within / 161 / (18 * spread)
-        if ml:
-            dfs, of_mean, of_slope = (18, 162), of_mean * 17 / 18, of_slope * 161 / 162
-        parts = of_mean**power / dfs[0] + of_slope**power / dfs[1]
-        return float((of_mean + of_slope) ** power / parts)
 
-    mistakes = {
-        "the squares of both parts are divided by their degrees of freedom": [161.0, 17.0, df(1)],
-        "day 0 needs both mean squares": [161.0, 17.0, 178.0],
-        "the mean takes one of the 18, the slope and the 18 means take 19 of the 180": [
-            162.0,
-            18.0,
-            df(2, (18, 162)),
+@exercise("12.3", "Turn the map")
+def _turned_map() -> Solution:
+    """Four numbers of degrees of freedom: tp before and after the turn, t2 before and after."""
+    plate, tensor = _degrees_on_the_map(0, "tp", 30), _degrees_on_the_map(0, "t2", 6)
+    turned = _degrees_on_the_map(30, "t2", 6)
+    right = np.array([plate, plate, tensor, turned])
+    back, radians = (_degrees_on_the_map(v, "t2", 6) for v in (-30, np.degrees(30.0)))
+    mistakes: dict[str, ArrayLike] = {
+        "the intercept counts, too": right - 1,
+        "the intercept is counted once": right + 1,
+        "this is turned the other way round": [plate, plate, tensor, back],
+        "the cosine wants radians": [plate, plate, tensor, radians],
+        "a turn of the map changes the fit of t2": [plate, plate, tensor, tensor],
+        "the two of tp first, then those of t2": [tensor, turned, plate, plate],
+        "first the two of tp, then the two of t2": [plate, tensor, plate, turned],
+        "the basis tp is to have k=30": [*[_degrees_on_the_map(0, "tp", 36)] * 2, tensor, turned],
+        "the basis t2 is to have k=6": [
+            plate,
+            plate,
+            *(_degrees_on_the_map(v, "t2", 5) for v in (0, 30)),
         ],
-        "these are from the fit by ML; REML is wanted": [162.0, 18.0, df(2, ml=True)],
-        "the mean of day 4.5 has the few degrees of freedom, the slope the many": [
-            161.0,
-            17.0,
-            df(2, (161, 17)),
-        ],
-        "these are those of a line for each driver": [17.0, 17.0, 17.0],
-        "day 0 is 4.5 days from the mean, and the square of that multiplies": [
-            161.0,
-            17.0,
-            df(2, x=np.sqrt(x)),
-        ],
-        "day 0 is 4.5 slopes from the mean, not one": [161.0, 17.0, df(2, x=1.0)],
-        "these count the rows: n - p": [178.0, 178.0, 178.0],
     }
-    return Solution([161.0, 17.0, df(2)], mistakes)
+    return Solution(right, mistakes)
 
 
-@exercise("12.5", "Two corrections that differ")
-def _corrections() -> Solution:
-    """Four numbers: standard error and df by Satterthwaite, then by Kenward and Roger."""
-    sleep = sleep_study()
-    driver = np.unique(sleep.subject, return_inverse=True)[1]
-    early = sleep.days < 4
-    keep = (driver % 2 == 0) | early
+@exercise("12.4", "Kriging by hand")
+def _kriging() -> Solution:
+    """Four numbers: prediction and variance at 150 m, then at 100 m."""
+    at, y, new = np.array([0.0, 100, 300]), np.array([1.2, 0.4, -0.9]), np.array([150.0, 100])
 
-    def answer(fit: Fit, entry: int = 1) -> list[float]:
-        found = [fit.coefficients(df=kind) for kind in ("satterthwaite", "kenward-roger")]
-        return [float(v[entry]) for c in found for v in (c.se, c.df)]
+    def answer(
+        kernel: str = "exponential", rho: float = 200, nugget: float = 0.25, own: float = 0.0
+    ) -> list[float]:
+        K = correlation(kernel, np.abs(at[:, None] - at) / rho)
+        k = correlation(kernel, np.abs(at[:, None] - new) / rho)
+        k[1, 1] += own
+        a = np.linalg.solve(K + nugget * np.eye(3), k)
+        value, variance = y @ a, 1 - np.sum(k * a, axis=0)
+        return [float(v) for pair in zip(value, variance, strict=True) for v in pair]
 
-    right = answer(_slopes(keep))
-    # Kenward and Roger's method is for REML
-    ml = _slopes(keep, method="ML").coefficients()
-    by_ml = [float(ml.se[1]), float(ml.df[1]), *right[2:]]
-    odd_label = np.asarray(sleep.subject, dtype=np.int64) % 2 == 1
-    days = sleep.days[keep]
-    alone = lmm(sleep.reaction[keep], linear(days=days), group(subject=sleep.subject[keep]))
+    # Henderson's equations: (I + lambda K^-1) b = y, and the error of k' K^-1 b
+    K = correlation("exponential", np.abs(at[:, None] - at) / 200)
+    k = correlation("exponential", np.abs(at[:, None] - new) / 200)
+    C, to = np.eye(3) + 0.25 * np.linalg.solve(K, np.eye(3)), np.linalg.solve(K, k)
+    value = to.T @ np.linalg.solve(C, y)
+    variance = 1 - np.sum(k * to, axis=0) + 0.25 * np.sum(to * np.linalg.solve(C, to), axis=0)
+    right = [float(v) for pair in zip(value, variance, strict=True) for v in pair]
+    mean = y.mean()
+    less = y - mean
+    a = np.linalg.solve(K + 0.25 * np.eye(3), k)
     mistakes = {
-        "these are those of the intercept": answer(_slopes(keep), entry=0),
-        "these are those of all 180 rows": answer(_lines()),
-        "only every second driver leaves after day 3": answer(_slopes(early)),
-        "the drivers have no slopes here": answer(alone),
-        "these are the fits by ML": by_ml,
-        "the first driver stays, and the second leaves": answer(_slopes((driver % 2 == 1) | early)),
-        "every second driver in the order of the labels, not those whose labels are even": answer(
-            _slopes(odd_label | early)
+        "the nugget was left out: sigma^2 / tau^2 belongs on the diagonal of K": answer(nugget=0.0),
+        "the nugget is added twice, or is a standard deviation": answer(nugget=0.5),
+        "sigma^2 / tau^2 is 0.25, not its inverse": answer(nugget=4.0),
+        "sigma^2 is 0.25, and needs no square": answer(nugget=0.0625),
+        "k_0 is the kernel of the process; the nugget belongs to measurements only": answer(
+            own=0.25
         ),
-        "those who left are in the study for their first days": answer(_slopes(driver % 2 == 0)),
-        "day 3 is the last of those who left, and not day 4": answer(
-            _slopes((driver % 2 == 0) | (sleep.days <= 4))
-        ),
-        "day 3 is the last of those who left, and not day 2": answer(
-            _slopes((driver % 2 == 0) | (sleep.days < 3))
-        ),
-        "Kenward and Roger also correct the standard error": [*right[:2], right[0], right[3]],
-        "the standard error of Satterthwaite is the plain one": [right[2], *right[1:]],
-        "Satterthwaite first, then Kenward and Roger": [*right[2:], *right[:2]],
-        "of each method the standard error first, then the degrees of freedom": [
+        "these are the variances of new measurements; those of the process are wanted": [
+            right[0],
+            right[1] + 0.25,
+            right[2],
+            right[3] + 0.25,
+        ],
+        "variances are wanted, not standard deviations": [
+            right[0],
+            right[1] ** 0.5,
+            right[2],
+            right[3] ** 0.5,
+        ],
+        "these are tau^2 less the variance of the error": [
+            right[0],
+            1 - right[1],
+            right[2],
+            1 - right[3],
+        ],
+        "these are the values at 100 m first": [*right[2:], *right[:2]],
+        "this kernel is the Gaussian": answer("gaussian"),
+        "this kernel is Matérn 3/2": answer("matern32"),
+        "this kernel is the spherical": answer("spherical"),
+        "the distance is to be divided by 200 m": answer(rho=100),
+        "the kernel is exp(-d / rho), with no 2 and no square of the range": answer(rho=400),
+        "the mean is known: do not take off that of the three": [
+            float(less @ a[:, 0]),
             right[1],
-            right[0],
+            float(less @ a[:, 1]),
             right[3],
+        ],
+        "these are the predictions; then the variances: the places come in turn": [
+            right[0],
             right[2],
+            right[1],
+            right[3],
         ],
     }
     return Solution(right, mistakes)
 
 
-@exercise("12.6", "How alike are two samples of a batch?", points=2, simulated=True)
-def _alike() -> Solution:
-    """Four shares of variance: the ends of the percentile interval, those of the exact one."""
-    layout = _dyestuff()
-    J, m, F = layout.J, layout.m, layout.ratio
-    dfs = J - 1, J * (m - 1)
+@exercise("12.5", "What runs away, and what stays")
+def _runaway() -> Solution:
+    """Three numbers, at the ranges 2,000, 20,000 and 200,000 m."""
+    soil = _meuse()
+    y, d = np.log(soil.zinc), distances(np.column_stack([soil.x, soil.y]))
+    ranges = np.array([2e3, 2e4, 2e5])
 
-    def icc(ratio: float) -> float:
-        return max(0.0, (ratio - 1) / (ratio + m - 1))
+    roots = [np.asarray(np.linalg.cholesky(correlation("exponential", d / rho))) for rho in ranges]
 
-    # a simulated F is the one that was found times an F, and the ICC grows with it
-    ends = [fdtri(*dfs, share) for share in (0.025, 0.975)]
-    percentile = [icc(F * end) for end in ends]
-    exact = [icc(F / end) for end in reversed(ends)]
-    wide = [fdtri(*dfs, share) for share in (0.05, 0.95)]
-    wide_exact = [icc(F / end) for end in reversed(wide)]
-    by_ml = F * (J - 1) / J
-    t2, s2 = layout.variances(J - 1)
-    right = [*percentile, *exact]
+    def fits(
+        y: FloatArray, X: FloatArray, method: Literal["ML", "REML"] = "REML"
+    ) -> list[_OneTerm]:
+        return [_fit_one(y, X, root, method) for root in roots]
 
-    def root(shares: list[float]) -> list[float]:
-        return [float(np.sqrt(share)) for share in shares]
+    alone = fits(y, _ones(len(y)))
+    tau2 = np.array([fit.variance for fit in alone])
+    s2 = np.array([fit.sigma**2 for fit in alone])
+    k = np.exp(-100 / ranges)
+    right = tau2 * (1 - k)
 
-    def inverted(end: float) -> float:
-        return (F * end - 1) / (F * end + m - 1)
+    def other(found: list[_OneTerm]) -> FloatArray:
+        return np.asarray(np.array([fit.variance for fit in found]) * (1 - k))
 
-    # In the order in which chance could take one for the other. The lower end of 1,000 replicates
-    # at 90 % is anywhere from 0 to 0.03, and each of the two has a part of it.
+    river = np.column_stack([_ones(len(y)), np.sqrt(soil.distance)])
     mistakes = {
-        "the fit is to be by REML, F the ratio of the mean squares, and both at 95 %": [
-            0.0,
-            icc(by_ml * (J - 1) / J * ends[1]),
-            *(icc(by_ml / end) for end in reversed(ends)),
-        ],
-        "this is the level of 90 %": [0.01, icc(F * wide[1]), *wide_exact],
-        "these are intervals at 90 %; those at 95 % are wanted": [
-            0.02,
-            icc(F * wide[1]),
-            *wide_exact,
-        ],
-        "the exact interval divides F by the quantiles of F": [
-            *percentile,
-            *(inverted(end) for end in ends),
-        ],
-        "an ICC is a share of variance, not of a standard deviation": root(right),
-        "these are ratios of the variances, tau squared over sigma squared": [
-            *((max(F * end, 1) - 1) / m for end in ends),
-            *((max(F / end, 1) - 1) / m for end in reversed(ends)),
-        ],
-        "F / q stands for 1 + 5 tau^2 / sigma^2, and tau^2 + sigma^2 is below": [
-            *percentile,
-            *((F / end - 1) / (F / end + m) for end in reversed(ends)),
-        ],
-        "these are the variances of batches and of samples, not their share": [t2, s2, t2, s2],
+        "tau^2 is wanted, not tau": tau2**0.5 * (1 - k),
+        "these are the tau": tau2**0.5,
+        "these are the tau^2": tau2,
+        "this is the covariance at 100 m; its distance from tau^2 is wanted": tau2 * k,
+        "of two measurements; that of the process has no nugget": right + s2,
+        "these are the variances of the nugget": s2,
+        "tau^2 is wanted, not tau^2 / sigma^2": right / s2,
+        "these are the fits by ML": other(fits(y, _ones(len(y)), "ML")),
+        "these are the fits with the distance from the river": other(fits(y, river)),
+        "tau^2 is missing: this is 1 - k alone": 1 - k,
+        "the logarithm of zinc is wanted": other(fits(soil.zinc.astype(float), _ones(len(y)))),
+        "the distance of the two places is 100 m, not 1": tau2 * (1 - np.exp(-1 / ranges)),
+        "the distance of the two places is 100 m, not 1 km": tau2 * (1 - np.exp(-1000 / ranges)),
     }
-    # four standard errors of a quantile of 1,000 replicates; of the others the last digit
-    return Solution(right, mistakes, spread=[0.005, 0.045, 5e-5, 5e-5])
+    return Solution(right, mistakes)
 
 
-@exercise("12.7", "The next driver", points=2, quantity="standard deviation")
-def _next_driver() -> Solution:
-    """Four standard errors on day 9, in ms.
+@exercise("12.6", "Six districts")
+def _six_districts() -> Solution:
+    """Four numbers: free columns, mean and sd of C, its mean with the measurement."""
+    graph = neighbours([("A", "B"), ("A", "C"), ("B", "C"), ("C", "D"), ("E", "F")])
+    Q, tau, lam = graph.Q.toarray(), 2.0, 0.5
+    b = np.array([4.0, -1, 0, 6, 0, 0])
+    # the density of b_C: precision Q_CC / tau^2, and linear term -Q_Cj b_j / tau^2
+    mean, sd = float(-Q[2] @ b / Q[2, 2]), float(tau / np.sqrt(Q[2, 2]))
+    s2 = lam * tau**2
 
-    Of the mean line, of the line of a new driver, of a reaction time of a new driver, of a reaction
-    time of driver 308.
-    """
-    fit, sleep = _lines(), sleep_study()
-    x, s2 = np.array([1.0, 9.0]), fit.sigma**2
-    mean, line = float(x @ fit.cov_beta @ x), float(x @ fit.random["subject"].cov @ x)
-    # beta and b of driver 308, the first: the covariance of the errors of both
-    Z, levels = grouping_columns(sleep.subject)
-    X = np.column_stack([np.ones(180), sleep.days])
-    both = (Z[:, :, None] * X[:, None, :]).reshape(180, -1)
-    factor = np.linalg.cholesky(fit.random["subject"].cov) / fit.sigma
-    Lambda = np.kron(np.eye(len(levels)), factor)
-    C = prediction_error_covariance(X, both, Lambda, fit.sigma)[:4, :4]
-    known = float(np.tile(x, 2) @ C @ np.tile(x, 2))
-    forgotten = mean + float(x @ C[2:, 2:] @ x)
+    def measured(s2: float = s2, variance: float = sd**2, y: float = 8.0) -> float:
+        return float((y / s2 + mean / variance) / (1 / s2 + 1 / variance))
 
-    def errors(*variances: float) -> list[float]:
-        return [float(np.sqrt(variance)) for variance in variances]
+    free = float(6 - np.linalg.matrix_rank(Q))
+    right = [free, mean, sd, measured()]
+    mistakes = {
+        "a component is a free column: there are more than one": [1.0, *right[1:]],
+        "the intercept is among the free columns of the components": [free + 1, *right[1:]],
+        "these are the districts; the columns that have no penalty are wanted": [6.0, *right[1:]],
+        "this is the rank of Q; its null space is wanted": [6 - free, *right[1:]],
+        "a mean of the three neighbors: E and F are none": [free, 9 / 5, *right[2:]],
+        "this is the sum of the neighbors": [free, 9.0, *right[2:]],
+        "a standard deviation is wanted, not the variance": [free, mean, sd**2, right[3]],
+        "the square of tau is divided by the number of neighbors": [
+            free,
+            mean,
+            tau / Q[2, 2],
+            right[3],
+        ],
+        "this is tau itself: three neighbors say more than one": [free, mean, tau, right[3]],
+        "tau is the standard deviation: its square is the variance": [
+            free,
+            mean,
+            float(np.sqrt(tau / 3)),
+            right[3],
+        ],
+        "the weight of the neighbors is lambda times their number": [
+            *right[:3],
+            float((8 + lam * mean) / (1 + lam)),
+        ],
+        "the measurement has the weight one, and the neighbors have lambda times their number": [
+            *right[:3],
+            measured(s2=tau**2 / lam),
+        ],
+        "this is the mean of measurement and neighbors; they have unequal weights": [
+            *right[:3],
+            (8 + mean) / 2,
+        ],
+        "this is the mean with equal weights for four": [*right[:3], (8 + 3 * mean) / 4],
+        "this is lambda = 0: the neighbors have a say": [*right[:3], 8.0],
+        "this is the mean without the measurement": [*right[:3], mean],
+    }
+    return Solution(right, mistakes)
 
-    ml = _slopes(np.ones(180, dtype=bool), method="ML")
-    predicted = [
-        ml.predict_interval(
-            {"days": [9, 9], "subject": ["308", "new"]}, kind=kind, new_levels="population"
-        ).se
-        for kind in ("confidence", "prediction")
+
+@exercise("12.7", "Neighbors, after income and value")
+def _after_income() -> Solution:
+    """Four numbers: difference of criteria, p-value, slope of income without and with the field."""
+    city = _columbus()
+    graph = neighbours(city.pairs)
+    place = {level: i for i, level in enumerate(graph.levels)}
+    rows = [place[label] for label in city.district]
+    values, vectors = np.linalg.eigh(graph.Q.toarray())
+    Z = (vectors[:, 1:] / np.sqrt(values[1:]))[rows]
+    y, n = city.crime, len(city.crime)
+    X = np.column_stack([_ones(n), city.income, city.home_value])
+
+    def answer(X: FloatArray, entry: int = 1, halves: float = 0.5) -> list[float]:
+        field, beta = _fit_one(y, X, Z), least_squares(y, X)
+        r = y - X @ beta
+        s2 = float(r @ r) / (n - X.shape[1])
+        plain = float(np.linalg.slogdet(X.T @ X)[1]) + (n - X.shape[1]) * (
+            1 + np.log(2 * np.pi * s2)
+        )
+        fall = plain - field.criterion
+        p = float(chdtrc(1, fall)) * halves
+        return [fall, p, float(beta[entry]), float(field.beta[entry])]
+
+    right = answer(X)
+    fall, p, *slopes = right
+    mistakes = {
+        "the fall of the criterion is wanted: twice the log-likelihood": [
+            fall / 2,
+            float(chdtrc(1, fall / 2)) / 2,
+            *slopes,
+        ],
+        "the mixture halves the p-value: zero has the other half": answer(X, halves=1.0),
+        "the p-value is the area above": [fall, 1 - p, *slopes],
+        "one variance more is one degree of freedom": [fall, float(chdtrc(2, fall)) / 2, *slopes],
+        "the mixture is of 0 and 1 degrees of freedom, not of 1 and 2": [
+            fall,
+            p + float(chdtrc(2, fall)) / 2,
+            *slopes,
+        ],
+        "the slopes are those of the home value": answer(X, entry=2),
+        "the slopes are intercepts": answer(X, entry=0),
+        "the value of the homes is in the model, too": answer(X[:, :2]),
+        "the slope without the field first": [fall, p, *slopes[::-1]],
+    }
+    return Solution(right, mistakes)
+
+
+def _air(basis: str, period: tuple[float, float] | None = None) -> Fit:
+    """Trend and season of carbon dioxide."""
+    air = _co2()
+    season = smooth(month=air.month, basis=basis, k=12, period=period)
+    return lmm(air.co2, smooth(year=air.year, basis="cr", k=20), season)
+
+
+@exercise("12.8", "A year without a seam")
+def _seam() -> Solution:
+    """Three numbers, in ppm: rise from December to January, sigma, sigma without the period."""
+
+    def rise(fit: Fit, first: float = 12.0, then: float = 1.0) -> float:
+        at = {"year": np.array([1980.0, 1980.0]), "month": np.array([first, then])}
+        return float(np.diff(fit.predict(at))[0])
+
+    whole, seam, cr = _air("cc", (0.5, 12.5)), _air("cc"), _air("cr")
+    half = _air("cc", (0.0, 12.0))
+    right = [rise(whole), whole.sigma, seam.sigma]
+    mistakes = {
+        "these are the variances; sigma is wanted": [right[0], right[1] ** 2, right[2] ** 2],
+        "there is no rise if the circle closes from 12 to 1: give the period": [0.0, *right[1:]],
+        "from December to January, not back": [-right[0], *right[1:]],
+        "sigma with the period first, then without it": [right[0], *right[:0:-1]],
+        "this spline is not cyclic: its year need not end where it begins": [
+            rise(cr),
+            cr.sigma,
+            right[2],
+        ],
+        "without a period the circle closes from 12 to 1: still a cc": [*right[:2], cr.sigma],
+        "the circle closes at 0.5 and 12.5": [rise(half), half.sigma, right[2]],
+        "this is the rise from January to February": [rise(whole, 1, 2), *right[1:]],
+        "this is the rise from November to December": [rise(whole, 11, 12), *right[1:]],
+        "this is the season in December; the rise to January is wanted": [
+            float(whole.smooth("month", np.array([12.0])).value[0]),
+            *right[1:],
+        ],
+        "this is the season in January; the rise from December is wanted": [
+            float(whole.smooth("month", np.array([1.0])).value[0]),
+            *right[1:],
+        ],
+    }
+    return Solution(right, mistakes)
+
+
+@exercise("12.9", "A calf of half sibs")
+def _half_sibs() -> Solution:
+    """Four numbers: half sibs, diagonal of calf 6, breeding values of 6 and of 1 in kg."""
+    none = None
+    family = [
+        ("1", none, none),
+        ("2", none, none),
+        ("3", none, none),
+        ("4", "1", "2"),
+        ("5", "1", "3"),
+        ("6", "4", "5"),
     ]
-    mean_by_ml = float(np.sqrt(x @ ml.cov_beta @ x))
-    by_ml = [mean_by_ml, *(float(se) for se in (predicted[0][1], *predicted[1][::-1]))]
-    sds = np.cumsum(np.sqrt([mean, line, s2]))
-    apart = float(np.diag(fit.random["subject"].cov) @ x**2)
+    A, inverse = relationship_by_recursion(family), relationship_inverse(family)
+    y = np.array([2.0, -1.0])
+
+    def values(inverse: FloatArray = inverse, lam: float = 2.0, y: FloatArray = y) -> FloatArray:
+        # Henderson's equations, where Z says which calf was weighed
+        Z = np.eye(6)[[3, 4]]
+        return np.asarray(np.linalg.solve(Z.T @ Z + lam * inverse, Z.T @ y))
+
+    a = values()
+    right = [A[3, 4], A[5, 5], a[5], a[0]]
+
+    def other(found: FloatArray) -> list[float]:
+        return [*right[:2], float(found[5]), float(found[0])]
+
+    of_full_sibs = [*family[:4], ("5", "1", "2"), family[5]]
+    full = relationship_by_recursion(of_full_sibs)
     mistakes = {
-        "the last one is the error of the line of 308; a reaction time has sigma too": errors(
-            mean, mean + line, mean + line + s2, known
-        ),
-        "a reaction time has its own error, with sigma, besides that of the line": errors(
-            mean, mean + line, mean + line, known
-        ),
-        "the covariance of intercepts and slopes counts too": errors(
-            mean, mean + apart, mean + apart + s2, known + s2
-        ),
-        "the uncertainty of the mean line counts for a new driver too": errors(
-            mean, line, line + s2, known + s2
-        ),
-        "driver 308 has been measured: this is as for a new driver": errors(
-            mean, mean + line, mean + line + s2, mean + line + s2
-        ),
-        "the errors of the mean line and of driver 308's effects are not independent": errors(
-            mean, mean + line, mean + line + s2, forgotten + s2
-        ),
-        "these are from the fit by ML": by_ml,
-        "variances are added, not standard deviations": [
-            *(float(sd) for sd in sds),
-            *errors(known + s2),
-        ],
-    }
-    return Solution(errors(mean, mean + line, mean + line + s2, known + s2), mistakes)
-
-
-@exercise("12.8", "A band around a line", points=2)
-def _band() -> Solution:
-    """Three numbers: the correlation, kappa, the critical value."""
-    cov = _lines().cov_beta
-    ends = np.array([[1.0, 0.0], [1.0, 9.0]])
-
-    def correlation(L: FloatArray) -> float:
-        C = L @ cov @ L.T
-        return float(C[0, 1] / np.sqrt(C[0, 0] * C[1, 1]))
-
-    def critical(kappa: float, tails: float = 2.0, level: float = 0.95) -> float:
-        def excess(c: float) -> float:
-            return float(kappa / np.pi * np.exp(-(c**2) / 2) + tails * ndtr(-c) - (1 - level))
-
-        return float(brentq(excess, 0, 10))
-
-    def answer(rho: float, kappa: float) -> list[float]:
-        return [rho, kappa, critical(kappa)]
-
-    rho, of_beta = correlation(ends), correlation(np.eye(2))
-    to_ten = correlation(np.array([[1.0, 0.0], [1.0, 10.0]]))
-    kappa = float(np.arccos(rho))
-    mistakes = {
-        "this is the correlation of intercept and slope; that of day 0 and day 9 is wanted": answer(
-            of_beta, float(np.arccos(of_beta))
-        ),
-        "the last day is 9, not 10": answer(to_ten, float(np.arccos(to_ten))),
-        "this is the covariance; the correlation is wanted": [
-            float(ends[0] @ cov @ ends[1]),
-            kappa,
-            critical(kappa),
-        ],
-        "kappa is an angle in radians": [rho, float(np.degrees(kappa)), critical(kappa)],
-        "kappa is the angle whose cosine is the correlation": answer(
-            rho, float(np.arcsin(abs(rho)))
-        ),
-        "this is the critical value of one point": [rho, kappa, -ndtri(0.025)],
-        "the critical value of Scheffé is for all days, from minus to plus infinity": [
-            rho,
-            kappa,
-            float(np.sqrt(-2 * np.log(0.05))),
-        ],
-        "both tails count: 2 (1 - Phi(c))": [rho, kappa, critical(kappa, tails=1.0)],
-        "this is the level of 90 %": [rho, kappa, critical(kappa, level=0.9)],
-        "this is the level of 99 %": [rho, kappa, critical(kappa, level=0.99)],
-    }
-    return Solution(answer(rho, kappa), mistakes)
-
-
-@exercise("12.9", "A prior has a unit", points=2, simulated=True)
-def _unit() -> Solution:
-    """Three medians, in grams: for epsilon 0.01, for epsilon 0.1, for the half-t."""
-    J, m, between, within = _dyestuff()
-    log_tau, log_s = np.linspace(-6, 9, 3001)[:, None], np.linspace(3, 5.2, 301)
-    tau, s2 = np.exp(log_tau[:, 0]), np.exp(2 * log_s)
-    w2 = s2 + m * tau[:, None] ** 2
-    restricted = -J * (m - 1) * log_s - within / (2 * s2)
-    restricted = restricted - (J - 1) / 2 * np.log(w2) - between / (2 * w2)
-    likelihood = np.exp(restricted - restricted.max()).sum(axis=1)
-
-    def posterior(epsilon: float, unit: float) -> FloatArray:
-        # of log tau, where tau^2 / unit^2 has an inverse gamma distribution
-        log_prior = -2 * epsilon * np.log(tau / unit) - epsilon * (unit / tau) ** 2
-        return np.asarray(likelihood * np.exp(log_prior))
-
-    def half_t_of(scale: float) -> FloatArray:
-        return np.asarray(likelihood * tau * (1 + (tau / scale) ** 2 / 2) ** -1.5)
-
-    half_t = half_t_of(50)
-    of_half_t = [half_t, half_t, half_t]
-
-    def medians(densities: list[FloatArray]) -> list[float]:
-        shares = [np.cumsum(p) / p.sum() for p in densities]
-        return [float(tau[np.searchsorted(F, 0.5)]) for F in shares]
-
-    densities = [posterior(0.01, 1000), posterior(0.1, 1000), half_t]
-    right = np.array(medians(densities))
-    means = [float(np.sum(tau * p) / p.sum()) for p in densities]
-    in_grams = np.array(medians([posterior(0.01, 1), posterior(0.1, 1), half_t]))
-    s = float(np.sqrt(within / (J * (m - 1))))
-    mistakes = {
-        "this is the posterior of the yields in grams; the prior was to be for kilograms": list(
-            in_grams
-        ),
-        # 4,000 draws of it hardly move between zero and the rest
-        "these are yields in grams, and the draws linger near zero; measure in kilograms": (
-            list(in_grams * [0.87, 0.85, 1])
-        ),
-        "these are means; medians are wanted": means,
-        "epsilon 0.01 first, then 0.1": list(right[[1, 0, 2]]),
-        "these are all with the half-t": medians(of_half_t),
-        "epsilon is too small by a factor of ten": medians(
-            [posterior(0.001, 1000), posterior(0.01, 1000), half_t]
-        ),
-        "epsilon is too large by a factor of ten": medians(
-            [posterior(0.1, 1000), posterior(1.0, 1000), half_t]
-        ),
-        "the scale of the half-t is 0.05 kg, which is smaller": medians(
-            [*densities[:2], half_t_of(500)]
-        ),
-        "the scale of the half-t is 0.05 kg, which is larger": medians(
-            [*densities[:2], half_t_of(5)]
-        ),
-        "this is the standard deviation within batches; that between them is wanted": [s, s, s],
-    }
-    # chance of 4,000 draws, which depend on each other: four standard errors
-    return Solution(right, mistakes, spread=right * [0.03, 0.04, 0.08])
-
-
-@exercise("12.10", "The driver who matters most")
-def _influence() -> Solution:
-    """Three numbers: the driver, the mean slope without this driver, and the sd of slopes then."""
-    sleep = sleep_study()
-    without = {driver: _slopes(sleep.subject != driver) for driver in np.unique(sleep.subject)}
-    whole = _lines()
-
-    def answer(driver: str) -> list[float]:
-        fit = without[driver]
-        return [float(driver), float(fit.beta[1]), float(fit.random["subject"].sd[1])]
-
-    changes = {driver: fit.beta[1] - whole.beta[1] for driver, fit in without.items()}
-    right = answer(max(changes, key=lambda driver: abs(changes[driver])))
-    driver = f"{right[0]:.0f}"
-    most = max(changes, key=lambda driver: -changes[driver])
-    place = list(without).index(driver)
-    by_ml = _slopes(sleep.subject != driver, method="ML")
-    mistakes = {
-        "this driver's rows are far from their line; the mean slope moves little": answer("332"),
-        "this driver has the largest Cook's distance, which counts the intercept too": answer(
-            "309"
-        ),
-        "the driver's label is wanted, not the place in the list": [float(place), *right[1:]],
-        "the slope is wanted, not the intercept": [
+        "a half of the parents' relationship is added, not all of it": [
             right[0],
-            float(without[driver].beta[0]),
-            right[2],
+            1 + right[0],
+            *right[2:],
         ],
-        "the change that is largest without its sign is wanted": answer(most),
-        "these are the estimates with all drivers": [
-            right[0],
-            float(whole.beta[1]),
-            float(whole.random["subject"].sd[1]),
+        "these are full sibs; 4 and 5 have one parent in common": [
+            full[3, 4],
+            full[5, 5],
+            *other(values(relationship_inverse(of_full_sibs)))[2:],
         ],
-        "this is the change of the slope; the slope itself is wanted": [
-            right[0],
-            float(changes[driver]),
-            right[2],
+        "half sibs have half of the half that full sibs have, and not none": [0.0, *right[1:]],
+        "half sibs share one parent: one half times one half": [0.125, *right[1:]],
+        "calf 6 is inbred: its parents are related": [right[0], 1.0, *right[2:]],
+        "this is the inbreeding of 6 alone, without the one": [right[0], 0.125, *right[2:]],
+        "lambda is sigma^2 / tau^2 = 2, not its inverse": other(values(lam=0.5)),
+        "sigma^2 is 2 tau^2, which needs no square": other(values(lam=4.0)),
+        "sigma^2 is twice tau^2: the root of 2 belongs to standard deviations": other(
+            values(lam=2**0.5)
+        ),
+        "the mean is known: do not take off that of the two": other(values(y=y - y.mean())),
+        "the calves are related: A, not I, is the covariance": other(A[:, [3, 4]] @ (y / 3)),
+        "the error of the weights counts: a calf is not its weight": other(
+            A[:, [3, 4]] @ np.linalg.solve(A[3:5, 3:5], y)
+        ),
+        "the breeding value of 6 first, then that of 1": [*right[:2], a[0], a[5]],
+        "these are the breeding values of the calves 4 and 5": [*right[:2], a[3], a[4]],
+        "the breeding value of animal 1 is wanted, not that of 2": [*right[:3], a[1]],
+        "the breeding value of animal 1 is wanted, not that of 3": [*right[:3], a[2]],
+    }
+    return Solution(right, mistakes)
+
+
+@exercise("12.10", "A term of your own")
+def _own_term() -> Solution:
+    """Three numbers: EDF of the season, the season in May and in October in ppm."""
+    air = _co2()
+    one = np.eye(12)
+    later, earlier = np.roll(one, 1, axis=1), np.roll(one, -1, axis=1)
+    D = later + earlier - 2 * one
+    month, levels = air.month.astype(int).astype(str), [str(j) for j in range(1, 13)]
+    trend = smooth(year=air.year, basis="cr", k=20)
+
+    def season(S: FloatArray) -> Fit:
+        # the same term as a field on the circle of months
+        return lmm(air.co2, trend, group(month=month, precision=(levels, S)))
+
+    def answer(fit: Fit) -> list[float]:
+        effects = dict(zip(fit.random["month"].levels, fit.random["month"].effects, strict=True))
+        return [fit.edf["month"], float(effects["5"][0]), float(effects["10"][0])]
+
+    second = season(D.T @ D)
+    right = answer(second)
+    edf, may, october = right
+    Z = (air.month[:, None] == np.arange(1, 13)).astype(float)
+    own = lmm(air.co2, trend, penalized("season", Z, D.T @ D)).random["season"].effects.ravel()
+    spline = _air("cc", (0.5, 12.5))
+    at = spline.smooth("month", np.array([5.0, 10.0])).value
+    means = [air.co2[air.month == j].mean() - air.co2.mean() for j in (5, 10)]
+    mistakes = {
+        "the intercept is not counted": [edf + 1, may, october],
+        "these are the degrees of freedom of the whole model": [
+            sum(second.edf.values()),
+            may,
+            october,
         ],
-        "the standard deviation of slopes is wanted, not that of intercepts": [
-            *right[:2],
-            float(without[driver].random["subject"].sd[0]),
+        "these are the columns; the effective degrees of freedom are wanted": [11.0, may, october],
+        "May is the fifth month, and October the tenth": [edf, october, may],
+        "these are effects of the engine's own columns; ask smooth() for the months": [
+            edf,
+            float(own[4]),
+            float(own[9]),
         ],
-        "this is the fit by ML": [*right[:2], float(by_ml.random["subject"].sd[1])],
-        "the last one is to be a standard deviation, not a variance": [*right[:2], right[2] ** 2],
-        "the standard deviation of slopes is wanted, not the error of their mean": [
-            *right[:2],
-            float(without[driver].se[1]),
+        "this is the penalty of first differences: S is D'D, not D": answer(season(-D)),
+        "this is the cyclic spline": [spline.edf["s(month)"], float(at[0]), float(at[1])],
+        "these are means of the months, without the penalty and the trend": [
+            edf,
+            float(means[0]),
+            float(means[1]),
         ],
     }
     return Solution(right, mistakes)
 
 
-@exercise("12.11", "Sixty days of drivers", points=2, simulated=True)
-def _power() -> Solution:
-    """Three probabilities: of 6 drivers on 10 days, 12 on 5 days, 20 on 3 days."""
-    fit, studies = _lines(), (6, 12, 20)
-    slopes, s2 = float(fit.random["subject"].cov[1, 1]), fit.sigma**2
+@exercise("12.11", "How many steps?")
+def _steps() -> Solution:
+    """Four whole numbers: (a) with 0.1 and 0.05, (b) with 0.1 and 0.05."""
+    crash = load_mcycle()
+    made = construct(crash.time, "cr", k=20)
+    line = made.fixed(crash.time) - made.fixed(crash.time).mean(axis=0)
+    Z = made.random(crash.time)
+    Z = Z - Z.mean(axis=0)
+    # orthogonal to the free line, the learner keeps q / (q + lambda) of each direction
+    Z = Z - line @ least_squares(Z, line)
+    q = np.linalg.eigvalsh(Z.T @ Z)
 
-    def power(
-        J: int,
-        *,
-        drivers: int | None = None,
-        n_days: int | None = None,
-        mean: float = 8.0,
-        slopes: float = slopes,
-        s2: float = s2,
-        limit: float | None = None,
-        centered: bool = True,
-    ) -> float:
-        days = np.arange(n_days or 60 // J)
-        n = drivers or J
-        spread = np.sum((days - centered * days.mean()) ** 2)
-        shift = mean / np.sqrt((slopes + s2 / spread) / n)
-        limit = two_sided(n) if limit is None else limit
-        return float(1 - nctdtr(n - 1, shift, limit) + nctdtr(n - 1, shift, -limit))
+    def shares(df: float) -> FloatArray:
+        log_lam = brentq(lambda v: 1 + np.sum(q / (q + np.exp(v))) - df, -30, 30)
+        return np.append(q / (q + np.exp(log_lam)), 1.0)
 
-    def two_sided(J: int, level: float = 0.05) -> float:
-        return float(stdtrit(J - 1, 1 - level / 2))
+    def steps(nu: float, wanted: float = 10, df: float = 4, mean: float = 1) -> float:
+        h, m = shares(df), 0
+        while mean + np.sum(1 - (1 - nu * h) ** m) < wanted:
+            m += 1
+        return float(m)
 
-    right = [power(J) for J in studies]
-    # in the order in which chance could take one for the other
+    def half(h: float, nu: float, left: float = 0.5) -> float:
+        return float(np.ceil(np.log(left) / np.log1p(-nu * h)))
+
+    right = [half(0.02, 0.1), half(0.02, 0.05), steps(0.1), steps(0.05)]
     mistakes = {
-        "these are probabilities of finding nothing": [1 - p for p in right],
-        "the t distribution with J - 1 degrees of freedom is wanted, not the normal": [
-            power(J, limit=-ndtri(0.025)) for J in studies
+        "one step fewer is not enough": [v - 1 for v in right],
+        "one step fewer is enough: the least number is wanted": [v + 1 for v in right],
+        "the mean has one degree of freedom of the ten": [
+            *right[:2],
+            steps(0.1, mean=0),
+            steps(0.05, mean=0),
         ],
-        "the test is two-sided, at 5 %": [power(J, limit=two_sided(J, 0.1)) for J in studies],
-        "a standard deviation of J slopes has J - 1 below: ddof=1": [
-            power(J, limit=two_sided(J) * np.sqrt((J - 1) / J)) for J in studies
+        "the learner has four degrees of freedom without the mean": [
+            *right[:2],
+            steps(0.1, df=3),
+            steps(0.05, df=3),
         ],
-        "there are J - 1 degrees of freedom, not J; the variances are those by REML": [
-            power(J, limit=two_sided(J + 1)) for J in studies
+        "nu multiplies h": [half(0.02, 1), half(0.02, 1), *right[2:]],
+        "this is with nu alone: h = 0.02 multiplies it": [half(1, 0.1), half(1, 0.05), *right[2:]],
+        "a number of steps is whole: round up": [
+            *(float(np.log(0.5) / np.log1p(-nu * 0.02)) for nu in (0.1, 0.05)),
+            *right[2:],
         ],
-        "this is the level of 1 %": [power(J, limit=two_sided(J, 0.01)) for J in studies],
-        "the mean slope is to be 8, not the estimate": [
-            power(J, mean=float(fit.beta[1])) for J in studies
+        "one half is to be kept, not a share of 1 / e": [
+            half(0.02, 0.1, np.exp(-1)),
+            half(0.02, 0.05, np.exp(-1)),
+            *right[2:],
         ],
-        "these are 18 drivers each time": [power(J, drivers=18) for J in studies],
-        "only the six drivers have ten days": [power(J, n_days=10) for J in studies],
-        "there are 60 / J days, from day 0: the last is 60 / J - 1": [
-            power(J, n_days=60 // J + 1) for J in studies
-        ],
-        "a driver's line has an intercept: the days less their mean count": [
-            power(J, centered=False) for J in studies
-        ],
-        "the drivers differ in their slopes": [power(J, slopes=0.0) for J in studies],
-        "slopes have a standard deviation that is the root of their variance": [
-            power(J, slopes=slopes**2) for J in studies
-        ],
-        "the errors have a standard deviation of sigma, not of its square root": [
-            power(J, s2=fit.sigma) for J in studies
-        ],
+        "with 0.1 first, then with 0.05": [right[i] for i in (1, 0, 3, 2)],
+        "(a) first, then (b)": [right[i] for i in (2, 3, 0, 1)],
     }
-    # four standard errors of a share of 10,000 studies
-    return Solution(right, mistakes, spread=0.02)
+    return Solution(right, mistakes)
